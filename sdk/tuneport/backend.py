@@ -1,0 +1,198 @@
+"""The seam: what a backend is. A backend translates; it never sleeps, prints or decides policy.
+
+The core protocol is `Backend`. What only some can do are the small protocols after it; a backend that implements one is found
+by `isinstance`. What it cannot do, it declares as `Unsupported` with a reason, before anything is submitted.
+
+The protocol is sync, as boto3 is; the async twins in `job` run it on threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from tuneport.dataset.issues import Issue
+from tuneport.methods import Method
+from tuneport.result import Checkpoint, FineTuneResult, HyperparameterNote, Message
+from tuneport.spec import FineTuneSpec, Hyperparameters
+from tuneport.status import Event, JobStatus
+
+Ref = Mapping[str, Any]  # the backend's own handle on a job, as JSON; the store keeps it
+
+
+@dataclass(frozen=True)
+class Unsupported:
+    """A declared no: why, and what would end it."""
+
+    reason: str
+    until: str = ""
+
+
+Support = Unsupported | None  # None: it can
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a backend can do, as data. Every kind that `interface` names is a key: nothing is left unsaid."""
+
+    objectives: Mapping[str, Support]
+    methods: Mapping[str, Support]
+    features: Mapping[str, Support]
+    options: Sequence[str] = ()
+
+
+FEATURES = ("cancel", "pause", "resume", "checkpoints", "events", "chat", "deploy", "import-model", "estimate", "mix")
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What the plan decided for the fields that were left unset: the method, every hyperparameter, and why."""
+
+    method: Method
+    hyperparameters: Mapping[str, Any]
+    notes: Sequence[HyperparameterNote]
+    steps: int | None = None
+    warnings: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A job that is ready to submit: everything is checked, compiled and in `directory`."""
+
+    job_id: str
+    tag: str
+    spec: FineTuneSpec
+    resolved: Resolved
+    directory: Path
+    splits: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """How a job stands, in our words and in the provider's (`raw`)."""
+
+    status: JobStatus
+    raw: str = ""
+    reason: str | None = None
+    attempt: int = 1
+    resumable: bool = False
+    detail: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+class ChatSession(Protocol):
+    def chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        temperature: float = 0.0,
+        max_tokens: int = 256,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        seed: int | None = None,
+    ) -> Message: ...
+
+    def close(self) -> None: ...
+
+
+class Backend(Protocol):
+    name: str
+
+    def capabilities(self) -> Capabilities: ...
+
+    def check(self, spec: FineTuneSpec) -> list[Issue]:
+        """Every refusal at once, without spending."""
+        ...
+
+    def resolve(self, spec: FineTuneSpec, splits: Mapping[str, int]) -> Resolved:
+        """The method and hyperparameters that a job of this size would run with."""
+        ...
+
+    def submit(self, prepared: Prepared) -> Ref: ...
+
+    def adopt(self, tag: str, directory: Path) -> Ref | None:
+        """What a submit whose reply was lost has created; None where there is nothing. Never spends."""
+        ...
+
+    def snapshots(self, refs: Sequence[Ref]) -> list[Snapshot]: ...
+
+    def events(self, ref: Ref, after: int) -> list[Event]: ...
+
+    def cancel(self, ref: Ref) -> None: ...
+
+    def result(self, ref: Ref) -> FineTuneResult:
+        """Of a job that succeeded."""
+        ...
+
+
+@runtime_checkable
+class Resumes(Protocol):
+    def resume(self, ref: Ref, attempt: int) -> Ref: ...
+
+
+@runtime_checkable
+class HasCheckpoints(Protocol):
+    def checkpoints(self, ref: Ref) -> list[Checkpoint]: ...
+
+
+@runtime_checkable
+class OpensModels(Protocol):
+    def open_model(self, model: str) -> ChatSession:
+        """Answers messages; also for models that no job made. `model` is what follows "<backend>:"."""
+        ...
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """One line of the doctor: `ok` is None where it is only information."""
+
+    name: str
+    ok: bool | None
+    detail: str
+    fix: str = ""
+
+
+@runtime_checkable
+class Diagnoses(Protocol):
+    def diagnose(self) -> list[Diagnosis]: ...
+
+
+def refusals(capabilities: Capabilities, spec: FineTuneSpec, backend: str) -> list[Issue]:
+    """The declared `Unsupported` that this spec runs into, as issues."""
+    asked: list[tuple[str, str, Mapping[str, Support]]] = [("objective", spec.objective.kind, capabilities.objectives)]
+    if spec.method is not None:
+        asked.append(("method", spec.method.kind, capabilities.methods))
+    if spec.mix is not None:
+        asked.append(("feature", "mix", capabilities.features))
+    issues: list[Issue] = []
+    for what, kind, table in asked:
+        support = table.get(kind, Unsupported(f"the {backend} backend does not know it"))
+        if support is not None:
+            can = ", ".join(key for key, value in table.items() if value is None)
+            issues.append(
+                Issue(
+                    code=f"unsupported.{what}",
+                    message=f"{what} '{kind}' is not supported by the {backend} backend: {support.reason}.",
+                    fix=f"use one of: {can}." if can else None,
+                )
+            )
+    return issues
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demo runs: a model, rows to learn from, held-out rows, and how."""
+
+    model: str
+    dataset: Path
+    test: Path
+    method: Method
+    hyperparameters: Hyperparameters
+    about: str
+
+
+@runtime_checkable
+class Demonstrates(Protocol):
+    def demo(self) -> Demo:
+        """The main job on data and a model that the backend brings, with no account and no network."""
+        ...

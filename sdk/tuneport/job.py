@@ -1,0 +1,562 @@
+"""`FineTuneJob`: create a job, find it again, follow it, end it. The only place that polls, waits and follows.
+
+Looking at a job (`get`, `list`, `status`, `events`) adopts what exists and never spends; only `create` and `resume` submit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import socket
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import psutil
+
+from tuneport import preflight, registry
+from tuneport.backend import Backend, HasCheckpoints, Prepared, Resolved, Resumes, Snapshot
+from tuneport.dataset.core import write_rows
+from tuneport.dataset.read import iter_lines
+from tuneport.errors import (
+    JobCancelledError,
+    JobError,
+    JobFailedError,
+    JobInterruptedError,
+    JobNotFinishedError,
+    TuneportError,
+    UnsupportedError,
+    WaitTimeoutError,
+)
+from tuneport.ids import new_job_id
+from tuneport.methods import Method
+from tuneport.objectives import Objective
+from tuneport.result import Checkpoint, FineTuneResult
+from tuneport.spec import FineTuneSpec, Hyperparameters, Mix, Resources
+from tuneport.status import Event, JobStatus, utcnow
+
+if TYPE_CHECKING:
+    from tuneport.store import JobRecord, Store
+
+POLL_SECONDS = 0.25  # local files cost nothing to read; a cloud backend's own poll interval is longer
+CLAIM_SECONDS = 120.0  # how long a submit may take before another process may try
+_NEVER_SUBMITTED = Snapshot(
+    status=JobStatus.INTERRUPTED,
+    reason="the process that created it ended before the job was submitted; nothing was started",
+    resumable=True,
+)
+
+
+class FineTuneJob:
+    """One job, on any backend. Made by `create`, `get` and `list`, never by hand."""
+
+    def __init__(self, store: Store, record: JobRecord) -> None:
+        self._store = store
+        self._record = record
+
+    # Making and finding
+
+    @classmethod
+    def create(
+        cls,
+        model: str,
+        dataset: Any,
+        *,
+        objective: Objective | None = None,
+        method: Method | None = None,
+        hyperparameters: Hyperparameters | None = None,
+        validation: Any = None,
+        test: Any = None,
+        mix: Mix | None = None,
+        resources: Resources | None = None,
+        options: dict[str, Any] | None = None,
+        privacy: str | None = None,
+        budget_usd: float | None = None,
+        name: str | None = None,
+        seed: int | None = None,
+        metadata: dict[str, str] | None = None,
+        integrations: list[dict[str, Any]] | None = None,
+    ) -> FineTuneJob:
+        """Check everything, store the intent, submit. Returns at once; the job outlives this process.
+
+        Raises SpecError for what is wrong in the arguments, PlanError (with every problem) for what is wrong in the data or
+        refused by the backend, NameTakenError where `name` has a job already.
+        """
+        spec = preflight.build_spec(
+            model,
+            dataset,
+            objective=objective,
+            method=method,
+            hyperparameters=hyperparameters,
+            validation=validation,
+            test=test,
+            mix=mix,
+            resources=resources,
+            options=options,
+            privacy=privacy,
+            budget_usd=budget_usd,
+            name=name,
+            seed=seed,
+            metadata=metadata,
+            integrations=integrations,
+        )
+        return cls.submit(spec, dataset, validation, test)
+
+    @classmethod
+    def submit(cls, spec: FineTuneSpec, dataset: Any, validation: Any = None, test: Any = None) -> FineTuneJob:
+        """`create` for a spec that exists already (a job.yaml's, say)."""
+        from tuneport.home import home
+        from tuneport.store import JobRecord, Store
+
+        ready = preflight.prepare(spec, dataset, validation, test)
+        resolved = ready.demand()
+        store = Store.open()
+        job_id = new_job_id()
+        directory = home() / "jobs" / job_id
+        created = utcnow()
+        record = JobRecord(
+            id=job_id,
+            tag=job_id,
+            name=spec.name,
+            backend=spec.model_id.backend,
+            model=spec.model_id.model,
+            status=JobStatus.PREPARING,
+            created_at=created,
+            updated_at=created,
+            spec=spec.model_dump(mode="json"),
+            plan=ready.plan.model_dump(mode="json"),
+            ref=None,
+            host=socket.gethostname(),
+            home=str(home()),
+            directory=str(directory),
+            attempt=1,
+            error=None,
+            resumable=False,
+            result=None,
+        )
+        _compile(directory, ready)
+        try:
+            store.insert(record, owner=(owner := _new_owner()), seconds=CLAIM_SECONDS)
+        except TuneportError:
+            shutil.rmtree(directory, ignore_errors=True)  # nothing refers to it
+            raise
+        job = cls(store, record)
+        job._submit(resolved, owner)
+        return job
+
+    def _submit(self, resolved: Resolved, owner: str) -> None:
+        directory = self.directory
+        prepared = Prepared(
+            job_id=self.id,
+            tag=self._record.tag,
+            spec=self.spec,
+            resolved=resolved,
+            directory=directory,
+            splits=_splits(directory),
+        )
+        with self._claimed(owner):
+            for split in prepared.splits:  # here, so that a resumed intent has them too
+                hashes = [str(row["hash"]) for row in iter_lines(directory / f"{split}.jsonl")]
+                self._store.add_row_hashes(self.id, split, hashes)
+            try:
+                ref = self._backend.submit(prepared)
+            except TuneportError as error:
+                self._record = self._store.update(self.id, status=JobStatus.FAILED, error=str(error), resumable=True)
+                raise
+            self._record = self._store.update(self.id, ref=dict(ref), status=JobStatus.QUEUED, error=None)
+
+    @contextlib.contextmanager
+    def _claimed(self, owner: str) -> Generator[None]:
+        if not self._claim(owner):
+            raise JobError(
+                f"{self.id} is being submitted by another process. Look again in a moment: tuneport show {self.id}",
+                job_id=self.id,
+            )
+        try:
+            yield
+        finally:
+            self._store.release(self.id, owner)
+
+    def _claim(self, owner: str) -> bool:
+        if self._store.claim(self.id, owner, CLAIM_SECONDS):
+            return True
+        held = self._store.owner(self.id)
+        if held is None or not _died_here(held[0]):
+            return False
+        self._store.release(self.id, held[0])  # its process was killed on this machine: no need to wait it out
+        return self._store.claim(self.id, owner, CLAIM_SECONDS)
+
+    @classmethod
+    def get(cls, id_or_name: str) -> FineTuneJob:
+        """The job of this id, name, or unique beginning of an id. JobNotFoundError where there is none."""
+        from tuneport.store import Store
+
+        store = Store.open()
+        job = cls(store, store.get(id_or_name))
+        job.refresh()
+        return job
+
+    @classmethod
+    def list(
+        cls, backend: str | None = None, status: JobStatus | str | None = None, limit: int = 50
+    ) -> Sequence[FineTuneJob]:
+        """The newest jobs first, each brought up to date. `status` filters on the state as it is now."""
+        from tuneport.store import Store
+
+        store = Store.open()
+        wanted = JobStatus(status) if status is not None else None
+        jobs: list[FineTuneJob] = []
+        for record in store.list(backend=backend, status=None, limit=10_000 if wanted else limit):
+            job = cls(store, record)
+            job.refresh()
+            if wanted is None or job.status is wanted:
+                jobs.append(job)
+            if len(jobs) == limit:
+                break
+        return jobs
+
+    # What it is
+
+    @property
+    def id(self) -> str:
+        return self._record.id
+
+    @property
+    def name(self) -> str | None:
+        return self._record.name
+
+    @property
+    def backend(self) -> str:
+        return self._record.backend
+
+    @property
+    def model(self) -> str:
+        """The base model, as `"<backend>:<model>"`."""
+        return f"{self._record.backend}:{self._record.model}"
+
+    @property
+    def provider_id(self) -> str | None:
+        """The provider's own id of the job; None for a local one, or before it is known."""
+        ref = self._record.ref or {}
+        value = ref.get("provider_id")
+        return str(value) if value else None
+
+    @property
+    def status(self) -> JobStatus:
+        """As it is now. A job that ended is not asked again."""
+        self.refresh()
+        return self._record.status
+
+    @property
+    def error(self) -> str | None:
+        """Why it failed, was interrupted or could not be asked."""
+        return self._record.error
+
+    @property
+    def resumable(self) -> bool:
+        return self._record.resumable
+
+    @property
+    def attempt(self) -> int:
+        return self._record.attempt
+
+    @property
+    def record(self) -> JobRecord:
+        return self._record
+
+    @property
+    def spec(self) -> FineTuneSpec:
+        return FineTuneSpec.from_stored(self._record.spec)
+
+    @property
+    def directory(self) -> Path:
+        """Where its rows, logs, checkpoints and artifacts are."""
+        if self._record.directory is None:
+            raise JobError(f"{self.id} keeps no files on this machine", job_id=self.id)
+        return Path(self._record.directory)
+
+    def __repr__(self) -> str:
+        return f"FineTuneJob({self.id!r}, {self.model!r}, {self._record.status.value})"
+
+    @property
+    def _backend(self) -> Backend:
+        return registry.get(self._record.backend)
+
+    @property
+    def _here(self) -> bool:
+        return self._record.backend != "local" or self._record.host == socket.gethostname()
+
+    def refresh(self) -> Self:
+        """Ask the backend how the job stands and keep the answer. Adopts a submit whose reply was lost; never spends."""
+        record = self._record
+        unsubmitted = record.ref is None and record.status in {JobStatus.PREPARING, JobStatus.INTERRUPTED}
+        if not self._here or (record.status.terminal and not unsubmitted):
+            return self
+        if record.ref is None:
+            ref = self._backend.adopt(record.tag, self.directory)
+            if ref is None:
+                return self._close_intent()
+            record = self._record = self._store.update(self.id, ref=dict(ref))
+        (snapshot,) = self._backend.snapshots([record.ref or {}])
+        return self._keep(snapshot)
+
+    def _close_intent(self) -> Self:
+        """An intent that no living process is about to submit will wait for ever: say so, that nobody waits for it."""
+        owner = _new_owner()
+        if self._record.status.terminal or not self._claim(owner):
+            return self
+        try:
+            self._record = record = self._store.get(self.id)  # it may have been submitted before we held the claim
+            if record.ref is None and self._backend.adopt(record.tag, self.directory) is None:
+                self._keep(_NEVER_SUBMITTED)
+        finally:
+            self._store.release(self.id, owner)
+        return self
+
+    def _keep(self, snapshot: Snapshot) -> Self:
+        record = self._record
+        if snapshot.status is JobStatus.SUCCEEDED and record.result is None:
+            self._store.set_result(self.id, self._backend.result(record.ref or {}).model_dump(mode="json"))
+        now = (snapshot.status, snapshot.reason, snapshot.attempt, snapshot.resumable)
+        if now != (record.status, record.error, record.attempt, record.resumable) or snapshot.status.terminal:
+            self._record = self._store.update(
+                self.id,
+                status=snapshot.status,
+                error=snapshot.reason,
+                attempt=snapshot.attempt,
+                resumable=snapshot.resumable,
+            )
+        return self
+
+    # Following it
+
+    def events(self, follow: bool = False, after: int = 0) -> Iterator[Event]:
+        """What happened, in order. With `follow`, until the job has ended; leaving the loop does not touch the job."""
+        while True:
+            ended = self.status.terminal  # before reading: events of the end are then complete
+            if self._record.ref is not None and self._here:
+                for event in self._backend.events(self._record.ref, after):
+                    after = event.seq
+                    yield event
+            if not follow or ended:
+                return
+            time.sleep(POLL_SECONDS)
+
+    def _events_after(self, after: int) -> Sequence[Event]:
+        return [*self.events(after=after)]
+
+    def wait(self, timeout: float | None = None, on_event: Callable[[Event], None] | None = None) -> FineTuneResult:
+        """Wait for the end. Raises the job's own error where it is not a success, WaitTimeoutError after `timeout` seconds.
+
+        Ctrl-C (KeyboardInterrupt) leaves the job running.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        seen = 0
+        while True:
+            ended = self.status.terminal
+            if on_event is not None:
+                for event in self.events(after=seen):
+                    seen = event.seq
+                    on_event(event)
+            if ended:
+                return self.result()
+            if deadline is not None and time.monotonic() >= deadline:
+                raise WaitTimeoutError(
+                    f"{self.id} is still {self._record.status.value} after {timeout:g} s; it goes on. "
+                    f"Wait again, or end it: tuneport cancel {self.id}"
+                )
+            pause = POLL_SECONDS if deadline is None else min(POLL_SECONDS, max(0.0, deadline - time.monotonic()))
+            time.sleep(pause)
+
+    def result(self) -> FineTuneResult:
+        """The result of a job that succeeded; otherwise the error that fits its state, with the metrics so far."""
+        status = self.status
+        if status is JobStatus.SUCCEEDED and self._record.result is not None:
+            return FineTuneResult.model_validate(self._record.result)
+        metrics = [event.data for event in self.events() if event.type == "metrics"]
+        reason = f": {self._record.error}" if self._record.error else "."
+        how = "Submit it" if self._record.ref is None else "Go on from its last checkpoint"
+        again = f" {how}: tuneport resume {self.id}" if self._record.resumable else ""
+        if status is JobStatus.FAILED:
+            raise JobFailedError(
+                f"{self.id} failed{reason}{again}", job_id=self.id, metrics=metrics, resumable=self._record.resumable
+            )
+        if status is JobStatus.INTERRUPTED:
+            raise JobInterruptedError(
+                f"{self.id} was interrupted{reason}{again}", job_id=self.id, metrics=metrics, resumable=True
+            )
+        if status is JobStatus.CANCELLED:
+            raise JobCancelledError(
+                f"{self.id} was cancelled.{again}", job_id=self.id, metrics=metrics, resumable=self._record.resumable
+            )
+        raise JobNotFinishedError(
+            f"{self.id} is {status.value}: it has no result yet. Follow it: tuneport events {self.id} --follow",
+            job_id=self.id,
+            metrics=metrics,
+        )
+
+    def checkpoints(self) -> Sequence[Checkpoint]:
+        """Whole checkpoints, oldest first."""
+        backend = self._backend
+        if not isinstance(backend, HasCheckpoints):
+            raise UnsupportedError(f"the {self.backend} backend has no checkpoints", feature="checkpoints")
+        self._demand_here("list checkpoints of")
+        return backend.checkpoints(self._record.ref or {})
+
+    # Changing it
+
+    def cancel(self) -> Self:
+        """Ask the job to end. It is `cancelling` until it has; its last whole checkpoint stays."""
+        self.refresh()
+        if self._record.status.terminal:
+            return self
+        self._demand_here("cancel")
+        if self._record.ref is None:
+            self._record = self._store.update(self.id, status=JobStatus.CANCELLED, resumable=True)
+            return self
+        self._backend.cancel(self._record.ref)
+        return self.refresh()
+
+    def pause(self) -> Self:
+        """Pause, where the backend can. A local job: cancel it, and resume it later."""
+        support = self._backend.capabilities().features.get("pause")
+        reason = support.reason if support is not None else "it is not available"
+        raise UnsupportedError(
+            f"the {self.backend} backend cannot pause a job: {reason}", feature="pause", reason=reason
+        )
+
+    def resume(self) -> Self:
+        """Go on from the last whole checkpoint, as a new attempt of the same job. Submits what was never submitted."""
+        status = self.status
+        self._demand_here("resume")
+        if status is JobStatus.SUCCEEDED:
+            raise JobError(f"{self.id} has succeeded already: there is nothing to resume.", job_id=self.id)
+        if not status.terminal and self._record.ref is not None:
+            return self  # it is on its way
+        if not self._record.resumable and status.terminal:
+            reason = f" ({self._record.error})" if self._record.error else ""
+            raise JobError(
+                f"{self.id} cannot be resumed{reason}: it would fail again. Correct the cause and create a new job.",
+                job_id=self.id,
+            )
+        if self._record.ref is None:  # looking at its status, above, has tried to adopt what a lost submit made
+            self._submit(self._backend.resolve(self.spec, _splits(self.directory)), _new_owner())
+            return self
+        backend = self._backend
+        if not isinstance(backend, Resumes):
+            raise UnsupportedError(f"the {self.backend} backend cannot resume a job", feature="resume")
+        with self._claimed(_new_owner()):
+            attempt = self._record.attempt + 1
+            ref = backend.resume(self._record.ref, attempt)
+            self._record = self._store.update(
+                self.id, ref=dict(ref), status=JobStatus.QUEUED, attempt=attempt, error=None, resumable=False
+            )
+        return self
+
+    def delete(self) -> Sequence[str]:
+        """Remove the job and every file that it made; returns the paths removed. Refused while it runs."""
+        if not self.status.terminal and self._record.ref is not None:
+            raise JobError(f"{self.id} is {self._record.status.value}: cancel it first.", job_id=self.id)
+        self._demand_here("remove")
+        removed: list[str] = []
+        if self._record.directory is not None and Path(self._record.directory).exists():
+            shutil.rmtree(self._record.directory)
+            removed.append(self._record.directory)
+        self._store.delete(self.id)
+        return removed
+
+    def _demand_here(self, what: str) -> None:
+        if not self._here:
+            raise JobError(
+                f"{self.id} lives on {self._record.host} (in {self._record.home}): {what} it there.", job_id=self.id
+            )
+
+    # The async twins: the same calls on a thread, since backends are sync
+
+    @classmethod
+    async def acreate(cls, model: str, dataset: Any, **fields: Any) -> FineTuneJob:
+        return await asyncio.to_thread(cls.create, model, dataset, **fields)
+
+    async def await_result(
+        self, timeout: float | None = None, on_event: Callable[[Event], None] | None = None
+    ) -> FineTuneResult:
+        """`wait`, leaving the event loop free. Cancelling the task leaves the job running."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        seen = 0
+        while True:
+            ended = (await asyncio.to_thread(self.refresh)).record.status.terminal
+            if on_event is not None:
+                for event in await asyncio.to_thread(self._events_after, seen):
+                    seen = event.seq
+                    on_event(event)
+            if ended:
+                return await asyncio.to_thread(self.result)
+            if deadline is not None and time.monotonic() >= deadline:
+                raise WaitTimeoutError(
+                    f"{self.id} is still {self._record.status.value} after {timeout:g} s; it goes on."
+                )
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def aevents(self, follow: bool = True, after: int = 0) -> AsyncIterator[Event]:
+        while True:
+            ended = (await asyncio.to_thread(self.refresh)).record.status.terminal
+            for event in await asyncio.to_thread(self._events_after, after):
+                after = event.seq
+                yield event
+            if not follow or ended:
+                return
+            await asyncio.sleep(POLL_SECONDS)
+
+
+def _compile(directory: Path, ready: preflight.Prepare) -> None:
+    """Write the job's directory under a temporary name and rename it: it exists whole or not at all."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    temporary = directory.parent / f".{directory.name}"
+    temporary.mkdir()
+    try:
+        for name, rows in ready.parts.items():
+            if rows:
+                write_rows(temporary / f"{name}.jsonl", rows)
+        (temporary / "spec.json").write_text(ready.spec.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        (temporary / "plan.json").write_text(ready.plan.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        temporary.rename(directory)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise JobError(
+            f"the job's rows cannot be written to {directory.parent}: {error.strerror or error}. "
+            "Free some room, or set TUNEPORT_HOME to a folder that has it."
+        ) from None
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _new_owner() -> str:
+    """Names one claim and the process that makes it; another thread of the same process makes another."""
+    me = psutil.Process()
+    return f"{me.create_time()}:{me.pid}:{uuid.uuid4().hex}:{socket.gethostname()}"
+
+
+def _died_here(owner: str) -> bool:
+    """Whether the process that `_new_owner` named ran on this machine and is gone (its pid may be reused)."""
+    started, pid, _, host = owner.split(":", 3)
+    if host != socket.gethostname():
+        return False
+    try:
+        return psutil.Process(int(pid)).create_time() != float(started)
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _splits(directory: Path) -> dict[str, int]:
+    """Rows in each split that has any."""
+    counts: dict[str, int] = {}
+    for name in ("train", "validation", "test"):
+        path = directory / f"{name}.jsonl"
+        if path.exists():
+            with path.open("rb") as file:
+                counts[name] = sum(1 for _ in file)
+    return counts
