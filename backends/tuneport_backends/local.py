@@ -15,11 +15,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from tuneport import estimates
 from tuneport.backend import (
     Capabilities,
     ChatSession,
     Demo,
     Diagnosis,
+    Estimate,
     Prepared,
     Ref,
     Resolved,
@@ -28,6 +30,7 @@ from tuneport.backend import (
     Unsupported,
     refusals,
 )
+from tuneport.dataset.checks.base import Limits, Target
 from tuneport.dataset.issues import Issue
 from tuneport.errors import JobError, ModelError, TuneportError
 from tuneport.home import home
@@ -63,7 +66,7 @@ _UNSUPPORTED_METHODS: Mapping[str, Support] = {
     "ia3": Unsupported("it is not wired to the trainer yet", _NEXT),
 }
 _LONGEST = 2048  # tokens of a row unless asked for more: attention's cost grows with the square
-_OPTIONS = ("trust_remote_code", "threads")
+_OPTIONS = {"trust_remote_code": "true or false", "threads": "a whole number of 1 or more"}
 
 
 class LocalBackend:
@@ -86,10 +89,10 @@ class LocalBackend:
                 "chat": None,
                 "deploy": Unsupported("a local model answers where it lies, without deployment", "nothing: by design"),
                 "import-model": Unsupported("a directory is used as it is", "nothing: by design"),
-                "estimate": Unsupported("memory and time are not predicted yet", _NEXT),
-                "mix": Unsupported("general data is not mixed in yet", "a later release of the dataset room"),
+                "estimate": None,
+                "mix": None,
             },
-            options=_OPTIONS,
+            options=tuple(_OPTIONS),
         )
 
     def check(self, spec: FineTuneSpec) -> list[Issue]:
@@ -132,12 +135,48 @@ class LocalBackend:
             )
         if spec.integrations:
             issues.append(Issue(code="unsupported.integrations", message="integrations are for hosted providers only."))
-        for key in spec.options:
-            if key not in _OPTIONS:
-                issues.append(
-                    Issue(code="options.unknown", message=f"unknown option {key!r}: known: {', '.join(_OPTIONS)}.")
-                )
+        issues.extend(_options(spec.options))
         return issues
+
+    def target(self, model: str, objective: str) -> Target:  # noqa: ARG002  (a local model takes rows of any objective)
+        path = layout.resolve(model)
+        tokenizer = path / "tokenizer.json"
+        return Target(
+            model=f"local:{model}",
+            limits=Limits(max_tokens=layout.context_length(path)),
+            cloud=False,
+            tokenizer=str(tokenizer) if tokenizer.exists() else None,
+            rendering="tuneport_local.rendering:template_check",
+        )
+
+    def estimate(self, spec: FineTuneSpec, resolved: Resolved, tokens: Mapping[str, Any]) -> Estimate:
+        device = next(d for d in devices.detect() if d.name == devices.choose(spec.resources)[0])
+        values, method = resolved.hyperparameters, resolved.method
+        percentiles: Mapping[str, int] = tokens.get("percentiles", {})
+        request = estimates.Request(
+            shape=estimates.shape_of(layout.resolve(spec.model_id.model)),
+            method=method.kind if method is not None else "lora",
+            rank=getattr(method, "rank", 16),
+            precision=values["precision"],
+            micro_batch=values["micro_batch_size"],
+            length=max(1, min(values["max_length"], percentiles.get("max", values["max_length"]))),
+            checkpointing=bool(values["gradient_checkpointing"]),
+            gpu=device.kind != "cpu",
+            validates=spec.validation is not None,
+        )
+        needed = estimates.memory(request)
+        fits, words = estimates.fits(needed, device.memory_bytes)
+        passes = values["epochs"]
+        if values["max_steps"] and resolved.steps:
+            rows = tokens.get("rows") or 1
+            passes = values["max_steps"] * values["batch_size"] / rows
+        took = estimates.local(request, round(tokens.get("total", 0) * passes), device.model if request.gpu else "cpu")
+        return Estimate(
+            memory=words if not fits else f"{needed.words()}; {words}",
+            memory_bytes=needed.total,
+            fits=fits,
+            time=took.words(),
+        )
 
     def resolve(self, spec: FineTuneSpec, splits: Mapping[str, int]) -> Resolved:
         path = layout.resolve(spec.model_id.model)
@@ -188,7 +227,10 @@ class LocalBackend:
         settle("precision", "bf16" if gpu else "fp32", "bf16 on a GPU, fp32 on a CPU")
         per_epoch = math.ceil(rows / batch) if batch else 0
         steps = chosen["max_steps"] or math.ceil(per_epoch * chosen["epochs"])
-        return Resolved(method=method, hyperparameters=chosen, notes=notes, steps=steps)
+        warnings = estimates.departures(
+            {name: value for name, value in wanted.items() if value is not None}, spec.objective.kind, method, rows
+        )
+        return Resolved(method=method, hyperparameters=chosen, notes=notes, steps=steps, warnings=warnings)
 
     def submit(self, prepared: Prepared) -> Ref:
         spec, values = prepared.spec, dict(prepared.resolved.hyperparameters)
@@ -196,7 +238,7 @@ class LocalBackend:
             job_id=prepared.job_id,
             model_path=str(layout.resolve(spec.model_id.model)),
             objective=spec.objective.model_dump(mode="json"),
-            method=prepared.resolved.method.model_dump(mode="json"),
+            method=(prepared.resolved.method or LoRA()).model_dump(mode="json"),
             seed=spec.seed,
             devices=devices.choose(spec.resources),
             trust_remote_code=bool(spec.options.get("trust_remote_code", False)),
@@ -325,6 +367,22 @@ class LocalBackend:
         lines.append(Diagnosis("starter model", (layout.STARTER / "config.json").exists(), str(layout.STARTER)))
         lines.append(Diagnosis("python", None, f"{sys.version.split()[0]} with {os.cpu_count()} CPU cores"))
         return lines
+
+
+def _options(given: Mapping[str, Any]) -> list[Issue]:
+    issues: list[Issue] = []
+    for key, value in given.items():
+        if key not in _OPTIONS:
+            known = ", ".join(_OPTIONS)
+            issues.append(Issue(code="options.unknown", message=f"unknown option {key!r}: known: {known}."))
+            continue
+        # By type, and strictly: bool("no") is true, and code of a model's own must not run by that.
+        fits = isinstance(value, bool) if key == "trust_remote_code" else type(value) is int and value > 0
+        if not fits:
+            issues.append(
+                Issue(code="options.invalid", message=f"option {key!r} is {value!r}.", fix=f"give {_OPTIONS[key]}.")
+            )
+    return issues
 
 
 def _directory(ref: Ref) -> Path:

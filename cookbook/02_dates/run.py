@@ -24,7 +24,7 @@ def show(event: Event) -> None:
     """Print what happens, and the loss now and then."""
     if event.type == "metrics" and event.data.get("validation_loss") is not None:
         print(f"  step {event.data['step']}: validation loss {event.data['validation_loss']:.4f}", flush=True)
-    elif event.type == "message":
+    elif event.type == "message" and "done" not in event.data:  # not each batch that is scored
         print(f"  {event.message}", flush=True)
 
 

@@ -23,7 +23,7 @@ _TOLERANCE = {"fp32": 1e-3, "bf16": 5e-2}  # relative to the logits' norm; bf16 
 _CHANGES_BASE = frozenset({"pissa", "olora"})
 _TOKENIZER = ("tokenizer", "vocab", "merges", "special_tokens", "added_tokens", "spiece")
 
-Kind = Literal["adapter", "weights", "tokenizer", "template", "model-card"]
+Kind = Literal["adapter", "weights", "config", "tokenizer", "template", "model-card"]
 
 
 def changes_base(method: Full | LoRA | QLoRA) -> bool:
@@ -112,7 +112,9 @@ def _kind(name: str) -> Kind:
         return "adapter"
     if name.endswith(".jinja"):
         return "template"
-    return "tokenizer" if name.startswith(_TOKENIZER) else "weights"
+    if name.endswith((".safetensors", ".safetensors.index.json")):
+        return "weights"
+    return "tokenizer" if name.startswith(_TOKENIZER) else "config"
 
 
 def model_card(

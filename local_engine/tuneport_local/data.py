@@ -53,6 +53,7 @@ class LedgerEntry(BaseModel):
 
     row: int = Field(description="the 1-based input row")
     split: str
+    source: str | None = Field(default=None, description="the general data that a mixed row came from")
     status: Literal["used", "truncated", "dropped"]
     reason: str | None = Field(default=None, description="its kind, a colon, and the particulars")
     tokens: int = 0
@@ -94,7 +95,12 @@ def prepare(
     result = Prepared()
     warned: dict[str, int] = {}
     for row in rows:
-        entry: dict[str, Any] = {"row": row["row"], "split": split, "hash": row.get("hash")}
+        entry: dict[str, Any] = {
+            "row": row["row"],
+            "split": split,
+            "hash": row.get("hash"),
+            "source": row.get("source"),
+        }
         try:
             ids, labels = encode(row, chat, warned)
             ids, labels, reason = _fit(ids, labels, max_length, truncation)

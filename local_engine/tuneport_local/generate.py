@@ -46,6 +46,12 @@ def stop_ids(model: Any, chat: Any) -> list[int]:
     return sorted({*chat.stop_token_ids, *([own] if isinstance(own, int) else own or [])})
 
 
+def context_of(model: Any) -> int | None:
+    """The most tokens, question and answer together, that the model can hold; None where its config does not say."""
+    context: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return context
+
+
 def complete(
     model: Any,
     chat: Any,
@@ -65,7 +71,7 @@ def complete(
     from transformers import GenerationConfig
 
     longest = max(map(len, prompts))
-    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    context = context_of(model)
     room = max_tokens if context is None else min(max_tokens, context - longest)
     if room < 1:
         raise DatasetError(

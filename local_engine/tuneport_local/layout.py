@@ -52,7 +52,8 @@ def check(path: Path) -> Path:
     if not (path / "config.json").exists():
         raise ModelError(f"{path} is not a model: it has no config.json. Give a directory in Hugging Face layout.")
     read_config(path)
-    if not any(path.glob("*.safetensors")):
+    weights = sorted(path.glob("*.safetensors"))
+    if not weights:
         pickled = sorted({p.name for pattern in _PICKLED for p in path.glob(pattern)})
         if pickled:
             raise ModelError(
@@ -61,18 +62,52 @@ def check(path: Path) -> Path:
                 ".save_pretrained(…), which writes safetensors."
             )
         raise ModelError(f"{path} has no weights: no *.safetensors file is in it.")
+    for file in weights:
+        _demand_whole(file)
+    if (index := path / "model.safetensors.index.json").exists():
+        named = set(_json_object(index).get("weight_map", {}).values())
+        if missing := sorted(named - {file.name for file in weights}):
+            more = f" and {len(missing) - 1} more files" if len(missing) > 1 else ""
+            raise ModelError(
+                f"{path} lacks {missing[0]}{more}, which {index.name} names: copy or download the model again."
+            )
     return path
+
+
+def _demand_whole(file: Path) -> None:
+    """Raises ModelError where a safetensors file is not as long as its own header says: 8 bytes of length, JSON, tensors."""
+    size = file.stat().st_size
+    with file.open("rb") as handle:
+        start = handle.read(8)
+        if start == b"version ":
+            raise ModelError(f"{file} is a pointer of Git LFS and not the weights themselves: run git lfs pull there.")
+        length = int.from_bytes(start, "little")
+        header = handle.read(length) if len(start) == 8 and length <= size else b""
+    try:
+        tensors: dict[str, Any] = json.loads(header)
+        ends = [tensor["data_offsets"][1] for name, tensor in tensors.items() if name != "__metadata__"]
+        whole = size == 8 + length + max(ends, default=0)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        whole = False
+    if not whole:
+        raise ModelError(
+            f"{file} is not whole: its {size:,} bytes are not what its header says. Copy or download it again."
+        )
 
 
 def read_config(path: Path) -> dict[str, Any]:
     """The parsed config.json."""
+    return _json_object(path / "config.json")
+
+
+def _json_object(file: Path) -> dict[str, Any]:
     try:
-        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+        found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ModelError(f"{path / 'config.json'} cannot be read: {error}.") from None
-    if not isinstance(config, dict):
-        raise ModelError(f"{path / 'config.json'} is not a JSON object.")
-    return config
+        raise ModelError(f"{file} cannot be read: {error}.") from None
+    if not isinstance(found, dict):
+        raise ModelError(f"{file} is not a JSON object.")
+    return found
 
 
 def context_length(path: Path) -> int | None:

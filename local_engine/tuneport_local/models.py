@@ -144,7 +144,15 @@ def load_base(
         fix = ""
         if "trust_remote_code" in str(error):
             fix = " It brings code of its own: read it, and set trust_remote_code only where you trust it."
-        raise ModelError(f"model {str(path)!r} cannot be loaded as a causal language model: {error}.{fix}") from error
+        reason = str(error).split("\n\n")[0].rstrip(".")  # what follows is advice for those who call transformers
+        raise ModelError(f"model {str(path)!r} cannot be loaded as a causal language model: {reason}.{fix}") from error
+    except RuntimeError as error:
+        if "ignore_mismatched_sizes" not in str(error):
+            raise
+        raise ModelError(
+            f"the weights of model {str(path)!r} do not have the shapes that its config.json gives: the two belong to "
+            "different models. Copy the model again."
+        ) from error
     missing = sorted(info["missing_keys"])
     if missing:
         raise ModelError(
@@ -159,6 +167,29 @@ def load_base(
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
     return model.eval()
+
+
+def left_whole(model: Any) -> str | None:
+    """What a quantised model still holds unquantised, in words; None where that is no more than it has to be.
+
+    bitsandbytes quantises linear layers. The experts of a mixture are one block of weights for all of them, which is none,
+    and nearly the whole model. Embeddings, the head and vectors are left whole on purpose.
+    """
+    from torch import nn
+
+    spared = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+    if (head := model.get_output_embeddings()) is not None:
+        spared.add(id(head.weight))
+    matrices = [(n, p) for n, p in model.named_parameters() if p.ndim > 1 and id(p) not in spared]
+    whole = [(name, p) for name, p in matrices if p.is_floating_point()]
+    if not whole:
+        return None
+    count, (largest, _) = sum(p.numel() for _, p in whole), max(whole, key=lambda it: it[1].numel())
+    every = count + sum(2 * p.numel() for _, p in matrices if not p.is_floating_point())  # two to a byte
+    return (
+        f"bitsandbytes holds linear layers only in 4 bits: {count:,} of {every:,} weights ({largest} for one) are not, "
+        "and take as much memory as under LoRA"
+    )
 
 
 def linear_names(model: Any) -> list[str]:

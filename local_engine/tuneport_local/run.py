@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tuneport.errors import DatasetError, TuneportError, UnsupportedError
-from tuneport.methods import Full
+from tuneport.methods import Full, QLoRA
 from tuneport.result import LedgerTotals, TestScores
 from tuneport.status import Event
 from tuneport_local import config as files
@@ -120,10 +120,15 @@ def train(path: Path, *, attempt: int = 1, stop: Stop | None = None) -> RunRepor
         def say(done: int, of: int) -> None:
             job.emit(f"scoring the {who} model: {done} of {of} test rows", data={"done": done, "of": of})
 
-        score.write(out, score.score(model, chat, test, rows["test"], config, progress=say))
+        scores = score.score(model, chat, test, rows["test"], config, progress=say)
+        score.write(out, scores)
+        if full := score.unanswered(scores):
+            job.warn(f"test: {_rows(full)} without exact match: the question alone fills the model's context")
 
     model = load(None)
     models.use_threads(model, config.threads)
+    if isinstance(method, QLoRA) and (left := models.left_whole(model)):
+        job.warn(left)
     if test and not (path / files.BASE_SCORES).exists():
         score_test(model, "base", path / files.BASE_SCORES)
     model = models.attach(model, method)
@@ -248,6 +253,10 @@ def _prepare(
     return chat, prepared, rows
 
 
+def _rows(count: int) -> str:
+    return f"{count} row{'' if count == 1 else 's'}"
+
+
 def _nothing(totals: LedgerTotals, config: RunConfig) -> str:
     reasons = ", ".join(f"{count} × {reason}" for reason, count in Counter(totals.reasons).most_common())
     return (
@@ -291,7 +300,7 @@ def failure_of(error: BaseException) -> Failure:
     if checkpoint.disk_full(error):
         where = Path(getattr(error, "filename", None) or "the job's directory")
         return Failure(error=name, message=str(checkpoint.full_disk_error(where)), user_error=True)
-    return Failure(error=name, message=f"{name}: {text}")
+    return Failure(error=name, message=text)
 
 
 def _watch(handle: int) -> None:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from tuneport.result import MetricComparison, TestScores
 from tuneport_local.config import TUNED_SCORES, RunConfig, write_atomic
 from tuneport_local.data import ChatTokenizer, Example, collate
-from tuneport_local.generate import complete, stop_ids
+from tuneport_local.generate import complete, context_of, stop_ids
 
 _LOGITS = 2**28  # the most logits computed at once: 1 GiB in fp32
 
@@ -30,7 +30,10 @@ class RowLoss:
 
 
 class RowScore(BaseModel):
-    """One line of base_scores.jsonl and tuned_scores.jsonl. `exact_match` is None where no text was expected."""
+    """One line of base_scores.jsonl and tuned_scores.jsonl. `exact_match` is None where no text was expected.
+
+    It and `answer` are None, too, where the question leaves no room in the model's context for an answer: see `unanswered`.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -117,9 +120,11 @@ def score(
         if question is not None
     }
     answers: dict[int, Any] = {}
+    context = context_of(model)
     order = sorted(prompts, key=lambda i: -len(prompts[i]))
-    for start in range(0, len(order), config.test_batch_size):
-        group = order[start : start + config.test_batch_size]
+    if context is not None:
+        order = [i for i in order if len(prompts[i]) < context]
+    for group in _groups(order, [len(prompts[i]) for i in order], context, config):
         done = complete(model, chat, [prompts[i] for i in group], max_tokens=config.test_max_new_tokens)
         answers.update(zip(group, done, strict=True))
         if progress:
@@ -141,6 +146,22 @@ def score(
             )
         )
     return scores
+
+
+def _groups(
+    order: Sequence[int], lengths: Sequence[int], context: int | None, config: RunConfig
+) -> Iterator[Sequence[int]]:
+    """`order`, longest first, in batches. A question that nearly fills the context is asked alone: the room that is left
+    counts from a batch's longest, and its neighbours' answers would be cut short by it."""
+    crowded = 0 if context is None else sum(length + config.test_max_new_tokens > context for length in lengths)
+    yield from ([i] for i in order[:crowded])
+    for start in range(crowded, len(order), config.test_batch_size):
+        yield order[start : start + config.test_batch_size]
+
+
+def unanswered(scores: Sequence[RowScore]) -> int:
+    """How many rows expect a text that the model could not be asked for, because the question fills its context."""
+    return sum(row.expected is not None and row.answer is None for row in scores)
 
 
 def _question(row: dict[str, Any]) -> tuple[list[dict[str, Any]], str] | None:

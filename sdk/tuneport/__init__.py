@@ -9,23 +9,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tuneport.advice import Advice, advise
     from tuneport.dataset import Dataset, Issue
+    from tuneport.dataset.convert import convert
+    from tuneport.dataset.report import ValidationReport
     from tuneport.errors import TuneportError
     from tuneport.job import FineTuneJob
     from tuneport.methods import IA3, Adapters, Full, LoRA, PrefixTuning, PromptTuning, QLoRA
     from tuneport.objectives import DPO, ORPO, RLHF, SFT, ContinuedPretraining, Reinforcement
-    from tuneport.preflight import Plan, plan
+    from tuneport.preflight import Plan, plan, validate
     from tuneport.result import FineTuneResult, ModelRef
     from tuneport.spec import FineTuneSpec, Hyperparameters, Mix, Resources
     from tuneport.status import Event, JobStatus
 
 _HOMES = {
+    "tuneport.advice": ["Advice", "advise"],
     "tuneport.dataset": ["Dataset", "Issue"],
+    "tuneport.dataset.convert": ["convert"],
+    "tuneport.dataset.report": ["ValidationReport"],
     "tuneport.errors": ["TuneportError"],
     "tuneport.job": ["FineTuneJob"],
     "tuneport.methods": ["IA3", "Adapters", "Full", "LoRA", "PrefixTuning", "PromptTuning", "QLoRA"],
     "tuneport.objectives": ["DPO", "ORPO", "RLHF", "SFT", "ContinuedPretraining", "Reinforcement"],
-    "tuneport.preflight": ["Plan", "plan"],
+    "tuneport.preflight": ["Plan", "plan", "validate"],
     "tuneport.result": ["FineTuneResult", "ModelRef"],
     "tuneport.spec": ["FineTuneSpec", "Hyperparameters", "Mix", "Resources"],
     "tuneport.status": ["Event", "JobStatus"],
@@ -40,6 +46,7 @@ __all__ = [
     "RLHF",
     "SFT",
     "Adapters",
+    "Advice",
     "ContinuedPretraining",
     "Dataset",
     "Event",
@@ -60,7 +67,11 @@ __all__ = [
     "Reinforcement",
     "Resources",
     "TuneportError",
+    "ValidationReport",
+    "advise",
+    "convert",
     "plan",
+    "validate",
 ]
 
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
+from tuneport.dataset.checks.base import Target
 from tuneport.dataset.issues import Issue
 from tuneport.methods import Method
 from tuneport.result import Checkpoint, FineTuneResult, HyperparameterNote, Message
@@ -34,6 +35,18 @@ Support = Unsupported | None  # None: it can
 
 
 @dataclass(frozen=True)
+class Polling:
+    """How often a job may be asked, in seconds: `first` after it was made or changed, growing to `most`.
+
+    `window`: how long the provider's listing may lag behind a create whose reply was lost.
+    """
+
+    first: float = 0.25
+    most: float = 0.25
+    window: float = 0.0
+
+
+@dataclass(frozen=True)
 class Capabilities:
     """What a backend can do, as data. Every kind that `interface` names is a key: nothing is left unsaid."""
 
@@ -41,6 +54,10 @@ class Capabilities:
     methods: Mapping[str, Support]
     features: Mapping[str, Support]
     options: Sequence[str] = ()
+    polling: Polling = Polling()
+    # "own": `events` numbers them itself, from `after` on. "provider": it gives all that the provider has, each with its key,
+    # and the job layer numbers, keeps and completes them with what polling sees.
+    events: Literal["own", "provider"] = "own"
 
 
 FEATURES = ("cancel", "pause", "resume", "checkpoints", "events", "chat", "deploy", "import-model", "estimate", "mix")
@@ -50,7 +67,7 @@ FEATURES = ("cancel", "pause", "resume", "checkpoints", "events", "chat", "deplo
 class Resolved:
     """What the plan decided for the fields that were left unset: the method, every hyperparameter, and why."""
 
-    method: Method
+    method: Method | None  # None: the provider's own, where it does not say which
     hyperparameters: Mapping[str, Any]
     notes: Sequence[HyperparameterNote]
     steps: int | None = None
@@ -108,7 +125,12 @@ class Backend(Protocol):
         """The method and hyperparameters that a job of this size would run with."""
         ...
 
-    def submit(self, prepared: Prepared) -> Ref: ...
+    def submit(self, prepared: Prepared) -> Ref:
+        """Upload, then create with the tag in both; a create is sent once and never retried.
+
+        Raises SubmitUnknownError where its reply was lost. Calling it again for the same tag reuses what was uploaded.
+        """
+        ...
 
     def adopt(self, tag: str, directory: Path) -> Ref | None:
         """What a submit whose reply was lost has created; None where there is nothing. Never spends."""
@@ -136,9 +158,87 @@ class HasCheckpoints(Protocol):
 
 
 @runtime_checkable
+class Pauses(Protocol):
+    def pause(self, ref: Ref) -> None: ...
+
+    def unpause(self, ref: Ref) -> None: ...
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A tuned model that answers, or would. `per_hour` and `per_month`: its standing cost, used or not; None: unknown."""
+
+    name: str
+    kind: str  # the provider's word: on-demand, provisioned, endpoint, …
+    status: Literal["offered", "creating", "active", "failed", "deleting"]
+    model: str = ""  # what `open_model` is asked for
+    per_hour: float | None = None
+    per_month: float | None = None
+    currency: str = "USD"
+    detail: str = ""
+
+
+@runtime_checkable
+class Deploys(Protocol):
+    """For a job that succeeded. `options` are the backend's own (`units`, `kind`, …)."""
+
+    def deployment_offer(self, ref: Ref, options: Mapping[str, Any]) -> Deployment:
+        """What deploying would make and cost. Spends nothing."""
+        ...
+
+    def deploy(self, ref: Ref, options: Mapping[str, Any]) -> Deployment: ...
+
+    def deployments(self, ref: Ref) -> list[Deployment]:
+        """What stands now."""
+        ...
+
+    def undeploy(self, ref: Ref) -> list[str]:
+        """Take down all that `deployments` names; the names."""
+        ...
+
+
+@runtime_checkable
+class CleansUp(Protocol):
+    def made(self, ref: Ref) -> list[str]:
+        """What the job has left at the provider: files, objects, models, each in words that name it."""
+        ...
+
+    def clean_up(self, ref: Ref) -> list[str]:
+        """Remove what `made` names; what was removed."""
+        ...
+
+
+@runtime_checkable
 class OpensModels(Protocol):
     def open_model(self, model: str) -> ChatSession:
         """Answers messages; also for models that no job made. `model` is what follows "<backend>:"."""
+        ...
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will need, in words with the numbers in them. None: not known."""
+
+    memory: str | None = None
+    memory_bytes: int | None = None
+    fits: bool | None = None
+    time: str | None = None
+
+
+@runtime_checkable
+class Estimates(Protocol):
+    def estimate(self, spec: FineTuneSpec, resolved: Resolved, tokens: Mapping[str, Any]) -> Estimate:
+        """Memory and time; `tokens` holds the token check's statistics: `total` of one pass, `percentiles` of a row."""
+        ...
+
+
+@runtime_checkable
+class HasTarget(Protocol):
+    def target(self, model: str, objective: str) -> Target:
+        """What rows for `model` (without the backend's name) must keep to: dialect, limits, rules, tokenizer.
+
+        `Target.rendering` is the way for a backend's own checks of each row.
+        """
         ...
 
 

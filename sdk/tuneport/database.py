@@ -54,8 +54,20 @@ def _create_everything(connection: Connection) -> None:
         connection.execute(text(statement))
 
 
+def _keep_events(connection: Connection) -> None:
+    # What a hosted job's provider said, numbered by us: a provider's own list may be cut short or gone later.
+    connection.execute(
+        text(
+            """CREATE TABLE tuneport_events (
+            job_id TEXT NOT NULL REFERENCES tuneport_jobs (id) ON DELETE CASCADE,
+            seq INTEGER NOT NULL, key TEXT NOT NULL, event TEXT NOT NULL,
+            PRIMARY KEY (job_id, seq), UNIQUE (job_id, key))"""
+        )
+    )
+
+
 # The schema's version is how many of these have run. Append; never edit one that was released.
-MIGRATIONS: tuple[Migration, ...] = (_create_everything,)
+MIGRATIONS: tuple[Migration, ...] = (_create_everything, _keep_events)
 
 
 class Database:

@@ -10,7 +10,16 @@
     ├── ModelError (ValueError)               a model path or id that cannot be used
     ├── StoreError (RuntimeError)             the job database cannot be opened, read or written
     ├── BackendError (RuntimeError)           a backend failed; `.request_id` is the provider's own, if it gave one
-    │   └── DeviceBusyError                   the device is leased to another job
+    │   ├── DeviceBusyError                   the device is leased to another job
+    │   ├── CredentialsError                  none were found, or the provider does not take them
+    │   ├── AccessDeniedError                 they are taken, and may not do this
+    │   │   └── TrainingClosedError           the provider takes no more fine-tuning jobs from this organisation
+    │   ├── RemoteNotFoundError (LookupError) the provider has no such job, file, model or bucket
+    │   ├── RejectedError (ValueError)        the provider refused what was sent
+    │   ├── RateLimitedError                  too many requests, or a quota is used up; `.retry_after` seconds
+    │   ├── UnavailableError (ConnectionError) it could not be reached, or failed on its side; asking again may help
+    │   ├── SubmitUnknownError                the reply to a create was lost: the job may exist, and is looked for by its tag
+    │   └── NotDeployedError                  the tuned model answers only after it is deployed
     ├── WaitTimeoutError (TimeoutError)       a wait ended before the job did; the job goes on
     └── JobError (RuntimeError)               about one job; `.job_id`, `.metrics` (those so far)
         ├── JobNotFoundError (LookupError)
@@ -112,6 +121,47 @@ class BackendError(TuneportError, RuntimeError):
 
 class DeviceBusyError(BackendError):
     """The device is leased to another job or to another process of tuneport."""
+
+
+class CredentialsError(BackendError):
+    """No credentials were found, or the provider does not take them. The message names the variable, never the value."""
+
+
+class AccessDeniedError(BackendError):
+    """The credentials are taken, and may not do this: a role, a policy, a region."""
+
+
+class TrainingClosedError(AccessDeniedError):
+    """The provider takes no more fine-tuning jobs from this organisation; the message says what to do instead."""
+
+
+class RemoteNotFoundError(BackendError, LookupError):
+    """The provider has no such job, file, model or bucket."""
+
+
+class RejectedError(BackendError, ValueError):
+    """The provider refused what was sent; the message has its own words."""
+
+
+class RateLimitedError(BackendError):
+    """Too many requests, or a quota is used up. `.retry_after`: seconds, where the provider said."""
+
+    def __init__(self, message: str, *, request_id: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message, request_id=request_id)
+        self._attributes["retry_after"] = retry_after
+        self.retry_after = retry_after
+
+
+class UnavailableError(BackendError, ConnectionError):
+    """The provider could not be reached, or failed on its side. Asking again may help."""
+
+
+class SubmitUnknownError(BackendError):
+    """The reply to a create was lost. The job may exist: it is looked for by its tag, and never created again blindly."""
+
+
+class NotDeployedError(BackendError):
+    """The tuned model answers only after it is deployed, which costs: `tuneport deploy ID` says how much first."""
 
 
 class WaitTimeoutError(TuneportError, TimeoutError):

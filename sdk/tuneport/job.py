@@ -7,33 +7,53 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import shutil
 import socket
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import psutil
 
 from tuneport import preflight, registry
-from tuneport.backend import Backend, HasCheckpoints, Prepared, Resolved, Resumes, Snapshot
+from tuneport.backend import (
+    Backend,
+    CleansUp,
+    Deployment,
+    Deploys,
+    HasCheckpoints,
+    Pauses,
+    Prepared,
+    Ref,
+    Resolved,
+    Resumes,
+    Snapshot,
+)
 from tuneport.dataset.core import write_rows
 from tuneport.dataset.read import iter_lines
 from tuneport.errors import (
+    BackendError,
     JobCancelledError,
     JobError,
     JobFailedError,
     JobInterruptedError,
     JobNotFinishedError,
+    NotInstalledError,
+    RateLimitedError,
+    SubmitUnknownError,
     TuneportError,
+    UnavailableError,
     UnsupportedError,
     WaitTimeoutError,
 )
 from tuneport.ids import new_job_id
 from tuneport.methods import Method
 from tuneport.objectives import Objective
+from tuneport.pace import Pace
 from tuneport.result import Checkpoint, FineTuneResult
 from tuneport.spec import FineTuneSpec, Hyperparameters, Mix, Resources
 from tuneport.status import Event, JobStatus, utcnow
@@ -41,8 +61,10 @@ from tuneport.status import Event, JobStatus, utcnow
 if TYPE_CHECKING:
     from tuneport.store import JobRecord, Store
 
-POLL_SECONDS = 0.25  # local files cost nothing to read; a cloud backend's own poll interval is longer
+_SUBMITTING = "submitting.json"  # in the job's directory: when a create was last sent
+_PATIENCE = 30  # failed looks in a row that a wait bears with
 CLAIM_SECONDS = 120.0  # how long a submit may take before another process may try
+_NOTHING_LISTED = "Nothing with this job's tag has appeared at the provider since."
 _NEVER_SUBMITTED = Snapshot(
     status=JobStatus.INTERRUPTED,
     reason="the process that created it ended before the job was submitted; nothing was started",
@@ -56,6 +78,8 @@ class FineTuneJob:
     def __init__(self, store: Store, record: JobRecord) -> None:
         self._store = store
         self._record = record
+        self._owner = ""
+        self.stale: str | None = None  # why the last look failed; the status is then the one before
 
     # Making and finding
 
@@ -161,15 +185,47 @@ class FineTuneJob:
             for split in prepared.splits:  # here, so that a resumed intent has them too
                 hashes = [str(row["hash"]) for row in iter_lines(directory / f"{split}.jsonl")]
                 self._store.add_row_hashes(self.id, split, hashes)
+            ref = None
             try:
+                (directory / _SUBMITTING).write_text(json.dumps({"at": utcnow().isoformat()}), encoding="utf-8")
                 ref = self._backend.submit(prepared)
+            except SubmitUnknownError as error:
+                ref = self._adopt_within_window()
+                if ref is None:
+                    self._record = self._store.update(
+                        self.id, status=JobStatus.INTERRUPTED, error=f"{error} {_NOTHING_LISTED}", resumable=True
+                    )
+                    raise
             except TuneportError as error:
                 self._record = self._store.update(self.id, status=JobStatus.FAILED, error=str(error), resumable=True)
                 raise
             self._record = self._store.update(self.id, ref=dict(ref), status=JobStatus.QUEUED, error=None)
 
+    def _adopt_within_window(self) -> Ref | None:
+        """What a create whose reply was lost has made; looked for until the provider's listing must show it. Never spends."""
+        polling = self._backend.capabilities().polling
+        pace = Pace(polling)
+        end = self._sent_at() + polling.window
+        while True:
+            try:
+                ref = self._backend.adopt(self._record.tag, self.directory)
+            except (RateLimitedError, UnavailableError):
+                ref = None  # nothing is known yet: look again
+            left = end - time.time()
+            if ref is not None or left <= 0:
+                return ref
+            self._store.claim(self.id, self._owner, CLAIM_SECONDS)
+            time.sleep(min(pace.next(), left))
+
+    def _sent_at(self) -> float:
+        path = self.directory / _SUBMITTING
+        if not path.exists():
+            return 0.0
+        return datetime.fromisoformat(json.loads(path.read_text(encoding="utf-8"))["at"]).timestamp()
+
     @contextlib.contextmanager
     def _claimed(self, owner: str) -> Generator[None]:
+        self._owner = owner
         if not self._claim(owner):
             raise JobError(
                 f"{self.id} is being submitted by another process. Look again in a moment: tuneport show {self.id}",
@@ -208,15 +264,31 @@ class FineTuneJob:
 
         store = Store.open()
         wanted = JobStatus(status) if status is not None else None
-        jobs: list[FineTuneJob] = []
-        for record in store.list(backend=backend, status=None, limit=10_000 if wanted else limit):
-            job = cls(store, record)
-            job.refresh()
-            if wanted is None or job.status is wanted:
-                jobs.append(job)
-            if len(jobs) == limit:
-                break
-        return jobs
+        found = [cls(store, r) for r in store.list(backend=backend, status=None, limit=10_000 if wanted else limit)]
+        cls._look_together(found)
+        return [job for job in found if wanted is None or job.record.status is wanted][:limit]
+
+    @classmethod
+    def _look_together(cls, jobs: Sequence[FineTuneJob]) -> None:
+        """Bring jobs up to date with one question to each backend; one that does not answer leaves its jobs as they were."""
+        asked: dict[str, list[FineTuneJob]] = {}
+        for job in jobs:
+            if job._record.ref is None:
+                try:
+                    job.refresh()
+                except (BackendError, NotInstalledError) as error:
+                    job.stale = str(error)
+            elif not job._record.status.terminal and job._here:
+                asked.setdefault(job.backend, []).append(job)
+        for name, several in asked.items():
+            try:
+                snapshots = registry.get(name).snapshots([job._record.ref or {} for job in several])
+            except (BackendError, NotInstalledError) as error:
+                for job in several:
+                    job.stale = str(error)
+                continue
+            for job, snapshot in zip(several, snapshots, strict=True):
+                job._keep(snapshot)
 
     # What it is
 
@@ -301,6 +373,7 @@ class FineTuneJob:
                 return self._close_intent()
             record = self._record = self._store.update(self.id, ref=dict(ref))
         (snapshot,) = self._backend.snapshots([record.ref or {}])
+        self.stale = None
         return self._keep(snapshot)
 
     def _close_intent(self) -> Self:
@@ -320,6 +393,19 @@ class FineTuneJob:
         record = self._record
         if snapshot.status is JobStatus.SUCCEEDED and record.result is None:
             self._store.set_result(self.id, self._backend.result(record.ref or {}).model_dump(mode="json"))
+        if snapshot.status is not record.status and self._kept_events:
+            said = f": {snapshot.reason}" if snapshot.reason else ""
+            raw = f" ({snapshot.raw})" if snapshot.raw and snapshot.raw != snapshot.status.value else ""
+            event = Event(
+                seq=0,
+                type="status",
+                level="error" if snapshot.status is JobStatus.FAILED else "info",
+                message=f"{snapshot.status.value}{raw}{said}",
+                attempt=snapshot.attempt,
+                data={"status": snapshot.status.value, "raw": snapshot.raw},
+                key=f"tuneport:{snapshot.attempt}:{snapshot.status.value}:{snapshot.raw}",
+            )
+            self._store.add_events(self.id, [event])
         now = (snapshot.status, snapshot.reason, snapshot.attempt, snapshot.resumable)
         if now != (record.status, record.error, record.attempt, record.resumable) or snapshot.status.terminal:
             self._record = self._store.update(
@@ -335,18 +421,49 @@ class FineTuneJob:
 
     def events(self, follow: bool = False, after: int = 0) -> Iterator[Event]:
         """What happened, in order. With `follow`, until the job has ended; leaving the loop does not touch the job."""
+        pace = self._pace()
         while True:
-            ended = self.status.terminal  # before reading: events of the end are then complete
-            if self._record.ref is not None and self._here:
-                for event in self._backend.events(self._record.ref, after):
-                    after = event.seq
-                    yield event
+            before = self._record.status
+            ended = (
+                self._look() if follow else self.refresh()
+            ).record.status.terminal  # before: the end's are then there
+            for event in self._new_events(after):
+                after = event.seq
+                yield event
             if not follow or ended:
                 return
-            time.sleep(POLL_SECONDS)
+            time.sleep(pace.next(changed=self._record.status is not before))
 
-    def _events_after(self, after: int) -> Sequence[Event]:
-        return [*self.events(after=after)]
+    def _new_events(self, after: int) -> Sequence[Event]:
+        ref = self._record.ref
+        if ref is None or not self._here:
+            return []
+        if not self._kept_events:
+            return self._backend.events(ref, after)
+        try:
+            self._store.add_events(self.id, self._backend.events(ref, 0))
+        except (RateLimitedError, UnavailableError) as error:
+            self.stale = str(error)  # those that are kept can be told all the same
+        return self._store.events(self.id, after)
+
+    @property
+    def _kept_events(self) -> bool:
+        return self._backend.capabilities().events == "provider"
+
+    def _pace(self) -> Pace:
+        return Pace(self._backend.capabilities().polling)
+
+    def _look(self) -> Self:
+        """`refresh` for somebody who waits: a provider that cannot be reached for a while is borne with."""
+        try:
+            self.refresh()
+            self._failures = 0
+        except (RateLimitedError, UnavailableError) as error:
+            self._failures = getattr(self, "_failures", 0) + 1
+            self.stale = str(error)
+            if self._failures >= _PATIENCE:
+                raise
+        return self
 
     def wait(self, timeout: float | None = None, on_event: Callable[[Event], None] | None = None) -> FineTuneResult:
         """Wait for the end. Raises the job's own error where it is not a success, WaitTimeoutError after `timeout` seconds.
@@ -354,11 +471,12 @@ class FineTuneJob:
         Ctrl-C (KeyboardInterrupt) leaves the job running.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        seen = 0
+        seen, pace = 0, self._pace()
         while True:
-            ended = self.status.terminal
+            before = self._record.status
+            ended = self._look().record.status.terminal
             if on_event is not None:
-                for event in self.events(after=seen):
+                for event in self._new_events(seen):
                     seen = event.seq
                     on_event(event)
             if ended:
@@ -368,8 +486,8 @@ class FineTuneJob:
                     f"{self.id} is still {self._record.status.value} after {timeout:g} s; it goes on. "
                     f"Wait again, or end it: tuneport cancel {self.id}"
                 )
-            pause = POLL_SECONDS if deadline is None else min(POLL_SECONDS, max(0.0, deadline - time.monotonic()))
-            time.sleep(pause)
+            pause = pace.next(changed=self._record.status is not before)
+            time.sleep(pause if deadline is None else min(pause, max(0.0, deadline - time.monotonic())))
 
     def result(self) -> FineTuneResult:
         """The result of a job that succeeded; otherwise the error that fits its state, with the metrics so far."""
@@ -421,12 +539,18 @@ class FineTuneJob:
         return self.refresh()
 
     def pause(self) -> Self:
-        """Pause, where the backend can. A local job: cancel it, and resume it later."""
-        support = self._backend.capabilities().features.get("pause")
-        reason = support.reason if support is not None else "it is not available"
-        raise UnsupportedError(
-            f"the {self.backend} backend cannot pause a job: {reason}", feature="pause", reason=reason
-        )
+        """Pause, where the backend can; `resume` goes on. A local job: cancel it, and resume it later."""
+        self._demand_here("pause")
+        backend = self._backend
+        if not isinstance(backend, Pauses):
+            support = backend.capabilities().features.get("pause")
+            reason = support.reason if support is not None else "it is not available"
+            raise UnsupportedError(
+                f"the {self.backend} backend cannot pause a job: {reason}", feature="pause", reason=reason
+            )
+        if not self.status.terminal and self._record.ref is not None:
+            backend.pause(self._record.ref)
+        return self.refresh()
 
     def resume(self) -> Self:
         """Go on from the last whole checkpoint, as a new attempt of the same job. Submits what was never submitted."""
@@ -435,6 +559,9 @@ class FineTuneJob:
         if status is JobStatus.SUCCEEDED:
             raise JobError(f"{self.id} has succeeded already: there is nothing to resume.", job_id=self.id)
         if not status.terminal and self._record.ref is not None:
+            if status in {JobStatus.PAUSED, JobStatus.PAUSING} and isinstance(self._backend, Pauses):
+                self._backend.unpause(self._record.ref)
+                return self.refresh()
             return self  # it is on its way
         if not self._record.resumable and status.terminal:
             reason = f" ({self._record.error})" if self._record.error else ""
@@ -442,7 +569,16 @@ class FineTuneJob:
                 f"{self.id} cannot be resumed{reason}: it would fail again. Correct the cause and create a new job.",
                 job_id=self.id,
             )
-        if self._record.ref is None:  # looking at its status, above, has tried to adopt what a lost submit made
+        if self._record.ref is None:
+            owner = _new_owner()
+            with self._claimed(owner):
+                # A create may have been sent just before its process died: its job must have had time to be listed.
+                ref = self._adopt_within_window()
+                if ref is not None:
+                    self._record = self._store.update(
+                        self.id, ref=dict(ref), status=JobStatus.QUEUED, error=None, resumable=False
+                    )
+                    return self.refresh()
             self._submit(self._backend.resolve(self.spec, _splits(self.directory)), _new_owner())
             return self
         backend = self._backend
@@ -456,17 +592,59 @@ class FineTuneJob:
             )
         return self
 
+    # A tuned model that has to be deployed before it answers, and costs while it is
+
+    def deployment_offer(self, **options: Any) -> Deployment:
+        """What `deploy` would make and cost by the hour and the month. Spends nothing."""
+        return self._deploying().deployment_offer(self._record.ref or {}, options)
+
+    def deploy(self, **options: Any) -> Deployment:
+        """Deploy the tuned model; it costs from now on, used or not: `deployment_offer` says how much."""
+        return self._deploying().deploy(self._record.ref or {}, options)
+
+    def deployments(self) -> Sequence[Deployment]:
+        return self._deploying().deployments(self._record.ref or {})
+
+    def undeploy(self) -> Sequence[str]:
+        """Take down everything that `deployments` names."""
+        return self._deploying().undeploy(self._record.ref or {})
+
+    def _deploying(self) -> Deploys:
+        backend = self._backend
+        if not isinstance(backend, Deploys):
+            support = backend.capabilities().features.get("deploy")
+            reason = support.reason if support is not None else "it has no deployments"
+            raise UnsupportedError(
+                f"the {self.backend} backend does not deploy: {reason}", feature="deploy", reason=reason
+            )
+        if self.status is not JobStatus.SUCCEEDED:
+            raise JobNotFinishedError(
+                f"{self.id} is {self.status.value}: only a tuned model can be deployed.", job_id=self.id
+            )
+        return backend
+
     def delete(self) -> Sequence[str]:
         """Remove the job and every file that it made; returns the paths removed. Refused while it runs."""
         if not self.status.terminal and self._record.ref is not None:
             raise JobError(f"{self.id} is {self._record.status.value}: cancel it first.", job_id=self.id)
         self._demand_here("remove")
         removed: list[str] = []
+        backend = self._backend
+        if isinstance(backend, CleansUp) and self._record.ref is not None:
+            removed += backend.clean_up(self._record.ref)
         if self._record.directory is not None and Path(self._record.directory).exists():
             shutil.rmtree(self._record.directory)
             removed.append(self._record.directory)
         self._store.delete(self.id)
         return removed
+
+    def made(self) -> Sequence[str]:
+        """What `delete` would remove: files here, and what the job has left at its provider."""
+        backend = self._backend
+        remote = (
+            backend.made(self._record.ref) if isinstance(backend, CleansUp) and self._record.ref is not None else []
+        )
+        return [*remote, *([self._record.directory] if self._record.directory else [])]
 
     def _demand_here(self, what: str) -> None:
         if not self._here:
@@ -485,11 +663,12 @@ class FineTuneJob:
     ) -> FineTuneResult:
         """`wait`, leaving the event loop free. Cancelling the task leaves the job running."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        seen = 0
+        seen, pace = 0, self._pace()
         while True:
-            ended = (await asyncio.to_thread(self.refresh)).record.status.terminal
+            before = self._record.status
+            ended = (await asyncio.to_thread(self._look)).record.status.terminal
             if on_event is not None:
-                for event in await asyncio.to_thread(self._events_after, seen):
+                for event in await asyncio.to_thread(self._new_events, seen):
                     seen = event.seq
                     on_event(event)
             if ended:
@@ -498,17 +677,19 @@ class FineTuneJob:
                 raise WaitTimeoutError(
                     f"{self.id} is still {self._record.status.value} after {timeout:g} s; it goes on."
                 )
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(pace.next(changed=self._record.status is not before))
 
     async def aevents(self, follow: bool = True, after: int = 0) -> AsyncIterator[Event]:
+        pace = self._pace()
         while True:
-            ended = (await asyncio.to_thread(self.refresh)).record.status.terminal
-            for event in await asyncio.to_thread(self._events_after, after):
+            before = self._record.status
+            ended = (await asyncio.to_thread(self._look)).record.status.terminal
+            for event in await asyncio.to_thread(self._new_events, after):
                 after = event.seq
                 yield event
             if not follow or ended:
                 return
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(pace.next(changed=self._record.status is not before))
 
 
 def _compile(directory: Path, ready: preflight.Prepare) -> None:

@@ -152,7 +152,9 @@ class TestScores(_Record):
 
 
 class Artifact(_Record):
-    kind: Literal["adapter", "weights", "tokenizer", "template", "model-card", "report", "metrics", "ledger", "log"]
+    kind: Literal[
+        "adapter", "weights", "config", "tokenizer", "template", "model-card", "report", "metrics", "ledger", "log"
+    ]
     path: str
     bytes: int | None = None
     sha256: str | None = None

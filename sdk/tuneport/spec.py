@@ -125,6 +125,9 @@ class FineTuneSpec(Strict):
     hyperparameters: Hyperparameters = Field(default_factory=Hyperparameters)
     validation: float | str | None = Field(default=None, description="a fraction of the rows, or where they came from")
     test: float | str | None = None
+    group_by: str | None = Field(
+        default=None, description="a key of the rows, as in metadata.customer: no group stands in two splits"
+    )
     mix: Mix | None = None
     resources: Resources = Field(default_factory=Resources)
     options: dict[str, Any] = Field(default_factory=dict, description="the backend's own options")

@@ -58,3 +58,6 @@ class Event(BaseModel):
     message: str = ""
     attempt: int = 1
     data: dict[str, Any] = Field(default_factory=dict)
+    key: str | None = Field(
+        default=None, description="the provider's own id of the event: seen again, it is the same one"
+    )

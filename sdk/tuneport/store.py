@@ -20,7 +20,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from tuneport.database import Conflict, Database, unstorable
 from tuneport.errors import JobNotFoundError, NameTakenError, SpecError, StoreError
-from tuneport.status import JobStatus, utcnow
+from tuneport.status import Event, JobStatus, utcnow
 from tuneport.strict import suggest
 
 _schema = MetaData()
@@ -46,6 +46,15 @@ _hashes = Table(
     Column("job_id", Text, ForeignKey("tuneport_jobs.id"), primary_key=True),
     Column("hash", Text, primary_key=True),
     Column("split", Text, primary_key=True),
+)
+
+_events = Table(
+    "tuneport_events",
+    _schema,
+    Column("job_id", Text, ForeignKey("tuneport_jobs.id"), primary_key=True),
+    Column("seq", Integer, primary_key=True),
+    Column("key", Text),
+    Column("event", Text),
 )
 
 _JSON = frozenset({"spec", "plan", "ref", "result", "metadata"})
@@ -97,6 +106,7 @@ class JobRecord(BaseModel):
 
 Records = list[JobRecord]  # `Store.list` hides the builtin inside the class
 Hashes = list[str]
+EventList = list[Event]
 
 
 class Store:
@@ -262,6 +272,35 @@ class Store:
             for batch in _batches(asked):
                 found.update(connection.execute(query.where(_hashes.c.hash.in_(batch))).scalars())
         return [value for value in asked if value in found]
+
+    def add_events(self, job_id: str, events: Iterable[Event]) -> None:
+        """Keep those whose `key` is not kept yet, in order, each under the job's next number (its `seq` is ours, from 1)."""
+        fresh = {event.key: event for event in events if event.key is not None}
+        if not fresh:
+            return
+        with self._db.write() as connection:
+            self._exact(connection, job_id, lock=True)
+            kept = select(_events.c.key, _events.c.seq).where(_events.c.job_id == job_id)
+            known = {row.key: row.seq for row in connection.execute(kept)}
+            last = max(known.values(), default=0)
+            new = [event for key, event in fresh.items() if key not in known]
+            rows = [
+                {
+                    "job_id": job_id,
+                    "seq": seq,
+                    "key": _printable(event.key),
+                    "event": json.dumps(event.model_copy(update={"seq": seq}).model_dump(mode="json")),
+                }
+                for seq, event in enumerate(new, last + 1)
+            ]
+            if rows:
+                connection.execute(_events.insert(), rows)
+
+    def events(self, job_id: str, after: int = 0) -> EventList:
+        """The kept events with a number above `after`, in order."""
+        query = select(_events.c.event).where(_events.c.job_id == job_id, _events.c.seq > after).order_by(_events.c.seq)
+        with self._db.read() as connection:
+            return [Event.model_validate_json(text) for text in connection.execute(query).scalars()]
 
     def delete(self, job_id: str) -> None:
         """Remove the job with its hashes and its owner. Raises `JobNotFoundError`."""

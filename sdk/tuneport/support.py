@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 from pydantic import BaseModel
 
 from tuneport import registry
+from tuneport.dataset import codes
 
 
 class SupportRow(BaseModel):
@@ -55,4 +58,4 @@ def markdown() -> str:
 
 
 if __name__ == "__main__":
-    print(markdown(), end="")  # noqa: T201
+    print(codes.markdown() if sys.argv[1:] == ["checks"] else markdown(), end="")  # noqa: T201

@@ -124,7 +124,7 @@ def _messages(job_id: str) -> list[str]:
 
 
 def _row(n: int) -> dict[str, Any]:
-    words = " ".join(f"word{n}x{i}" for i in range(60))
+    words = " ".join(f"word{n}x{i}" for i in range(15))
     return {"messages": [{"role": "user", "content": words}, {"role": "assistant", "content": words}]}
 
 

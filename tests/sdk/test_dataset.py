@@ -35,7 +35,6 @@ def test_rows_keep_their_line_numbers_past_blank_lines(tmp_path: Path) -> None:
     [
         ("empty.jsonl", b"", "is empty"),
         ("blank.jsonl", b"\n \n", "is empty"),
-        ("latin.jsonl", b'{"a": 1}\n{"b": "\xe9"}\n', "line 2: not UTF-8 (byte 0xe9)"),
         ("table.xlsx", b"x", "files ending in '.xlsx' are not read yet"),
         ("keys.jsonl", b'{"question": "q", "answer": "a"}\n', "row 1: the keys ['answer', 'question']"),
         ("lines.json", b'{"a": 1}\n{"a": 2}\n', "name the file .jsonl"),
@@ -69,13 +68,23 @@ def test_every_bad_line_is_named_and_reading_goes_on(tmp_path: Path) -> None:
     assert {(i.row, i.code) for i in data.issues} == {
         (3, "file.not-an-object"),
         (5, "structure.no-assistant"),
-        (6, "file.not-json"),
+        (6, "file.not-a-number"),
         (7, "file.not-json"),
     }
     assert [r["row"] for r in data] == [1, 2, 4, 8, 9]
     (issue,) = [i for i in data.issues if i.row == 7]
     assert "column" in str(issue)
     assert "Fix:" in str(issue)
+
+
+def test_a_line_that_is_not_utf8_is_named_and_reading_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "latin.jsonl"
+    path.write_bytes(b"\n".join([json.dumps(row("1")).encode(), b'{"b": "\xe9"}', json.dumps(row("3")).encode()]))
+    data = Dataset(path)
+    assert [r["row"] for r in data] == [1, 3]
+    (issue,) = data.issues
+    assert (issue.code, issue.row) == ("file.not-utf8", 2)
+    assert "byte 0xe9 at position 8" in issue.message
 
 
 @pytest.mark.parametrize(

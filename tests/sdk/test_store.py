@@ -528,7 +528,7 @@ def test_an_older_database_moves_forward_and_keeps_its_jobs(url: str) -> None:
     assert tuple(row) == (record.id, "blue")
     for database in databases:
         database.close()
-    with pytest.raises(StoreError, match=rf"schema version 2, .* up to {len(MIGRATIONS)}: upgrade tuneport"):
+    with pytest.raises(StoreError, match=rf"schema version {len(steps)}, .* up to {len(MIGRATIONS)}: upgrade tuneport"):
         Store.open(url)
 
 

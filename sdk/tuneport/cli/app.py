@@ -23,13 +23,19 @@ _COMMANDS = {
     "demo": "demo:demo",
     "doctor": "doctor:doctor",
     "models": "models:models",
+    "validate": "validate:validate",
+    "convert": "convert:convert",
+    "advise": "advise:advise",
     "plan": "run:plan",
     "run": "run:run",
     "jobs": "jobs:jobs",
     "show": "jobs:show",
     "events": "jobs:events",
     "cancel": "jobs:cancel",
+    "pause": "jobs:pause",
     "resume": "jobs:resume",
+    "deploy": "jobs:deploy",
+    "undeploy": "jobs:undeploy",
     "rm": "jobs:rm",
     "chat": "chat:chat",
 }
@@ -85,7 +91,12 @@ def run(args: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except click.ClickException as error:
-        error.show()
+        if "--json" in words:
+            click.echo(
+                json.dumps({"error": {"type": "UsageError", "message": error.format_message()}}, ensure_ascii=False)
+            )
+        else:
+            error.show()
         sys.exit(error.exit_code)
     except TuneportError as error:
         if os.environ.get("TUNEPORT_DEBUG"):

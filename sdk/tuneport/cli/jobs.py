@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from tuneport.backend import Deployment
 from tuneport.cli.output import (
     Follower,
     console,
@@ -19,7 +22,8 @@ from tuneport.cli.output import (
     table,
 )
 from tuneport.cli.run import follow as follow_job
-from tuneport.cli.run import write_job_report
+from tuneport.cli.run import pair, write_job_report
+from tuneport.errors import JobError, SpecError
 from tuneport.job import FineTuneJob
 from tuneport.status import JobStatus, utcnow
 
@@ -45,6 +49,9 @@ def jobs(backend: str | None, status: str | None, limit: int, as_json: bool) -> 
         age = duration((utcnow() - job.record.created_at).total_seconds())
         shown.add_row(job.id, job.name or "", styled(job.record.status), job.model, f"{age} ago")
     console.print(shown)
+    for job in found:
+        if job.stale is not None:
+            console.print(f"{job.id}: as it was last seen; {job.stale}", style="yellow", soft_wrap=True)
     return 0
 
 
@@ -161,12 +168,82 @@ def resume(job_id: str, detach: bool, quiet: bool, as_json: bool) -> int:
 def rm(job_id: str, yes: bool, as_json: bool) -> int:
     """Remove a job and every file that it made, each named first."""
     job = FineTuneJob.get(job_id)
+    if not job.status.terminal and job.record.ref is not None:
+        raise JobError(f"{job.id} is {job.status.value}: cancel it first: tuneport cancel {job.id}", job_id=job.id)
+    if not yes and not sys.stdin.isatty():
+        raise SpecError(f"rm asks before it removes {job.id}, and there is no terminal to ask on: give --yes.")
     if not yes:
-        files = job.record.directory or "no files"
-        click.confirm(f"Remove {job.id} with its checkpoints and model in {files}?", abort=True, err=True)
+        for thing in job.made():
+            click.echo(f"  {thing}", err=True)
+        click.confirm(f"Remove {job.id} and all of this?", abort=True, err=True)
     removed = job.delete()
     if as_json:
         print_json({"id": job.id, "removed": list(removed)})
     else:
         console.print("removed: " + (", ".join(removed) or "the record only"), markup=False, soft_wrap=True)
     return 0
+
+
+@click.command(epilog="Example: tuneport pause tp-01j…")
+@click.argument("job_id", metavar="ID")
+@json_option
+def pause(job_id: str, as_json: bool) -> int:
+    """Pause a job where its provider can; `resume` goes on."""
+    job = FineTuneJob.get(job_id).pause()
+    if as_json:
+        print_json(job_data(job))
+    else:
+        console.print(f"{job.id} is {styled(job.status)}. To go on: tuneport resume {job.id}")
+    return 0
+
+
+@click.command(epilog="Example: tuneport deploy tp-01j… --set kind=provisioned --set units=1")
+@click.argument("job_id", metavar="ID")
+@click.option(
+    "--set", "sets", multiple=True, metavar="KEY=VALUE", help="The backend's own: kind, units, machine_type, …"
+)
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@json_option
+def deploy(job_id: str, sets: tuple[str, ...], yes: bool, as_json: bool) -> int:
+    """Deploy a tuned model. Says first what it costs while it stands, used or not."""
+    job = FineTuneJob.get(job_id)
+    options = dict(pair(text, "--set") for text in sets)
+    offer = job.deployment_offer(**options)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise SpecError(
+                f"deploying {job.id} costs {standing(offer)}, and there is no terminal to ask on: give --yes."
+            )
+        click.confirm(f"Deploy {offer.name} ({offer.kind}) at {standing(offer)}?", abort=True, err=True)
+    made = job.deploy(**options)
+    if as_json:
+        print_json(asdict(made))
+    else:
+        console.print(
+            f"{made.name} is {made.status}, at {standing(made)}. To take it down: tuneport undeploy {job.id}",
+            soft_wrap=True,
+        )
+    return 0
+
+
+@click.command(epilog="Example: tuneport undeploy tp-01j…")
+@click.argument("job_id", metavar="ID")
+@json_option
+def undeploy(job_id: str, as_json: bool) -> int:
+    """Take down what stands of a job's tuned model, so that it costs no more."""
+    job = FineTuneJob.get(job_id)
+    gone = job.undeploy()
+    if as_json:
+        print_json({"id": job.id, "undeployed": list(gone)})
+    else:
+        console.print("taken down: " + (", ".join(gone) or "nothing stood"), markup=False, soft_wrap=True)
+    return 0
+
+
+def standing(offer: Deployment) -> str:
+    """The standing cost in words."""
+    if offer.per_hour is None and offer.per_month is None:
+        return "a price that is unknown (put yours into catalog.yaml)"
+    month = f"{offer.per_month:,.2f} {offer.currency} a month" if offer.per_month is not None else ""
+    hour = f"{offer.per_hour:,.2f} {offer.currency} an hour" if offer.per_hour is not None else ""
+    return ", ".join(part for part in (hour, month) if part)

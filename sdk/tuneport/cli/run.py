@@ -22,6 +22,7 @@ from tuneport.cli.output import (
     table,
 )
 from tuneport.errors import SpecError
+from tuneport.estimates import Money
 from tuneport.job import FineTuneJob
 from tuneport.methods import METHODS
 from tuneport.objectives import OBJECTIVES
@@ -29,6 +30,7 @@ from tuneport.preflight import Plan
 from tuneport.spec import FineTuneSpec
 
 F = TypeVar("F", bound=Callable[..., Any])
+_SHOWN = 40  # issues on the screen
 
 _OPTIONS: list[tuple[str, str, Any, str]] = [  # flag, path in the spec, type, help
     ("--objective", "objective.kind", click.Choice(list(OBJECTIVES)), "What to learn from.  [default: sft]"),
@@ -42,6 +44,13 @@ _OPTIONS: list[tuple[str, str, Any, str]] = [  # flag, path in the spec, type, h
     ("--validation", "validation", str, "A fraction of the rows, or a file."),
     ("--test", "test", str, "A fraction of the rows, or a file: never trained on."),
     ("--mix", "mix", str, "General data to mix in: FILE or FILE:FRACTION."),
+    ("--split-by", "group_by", str, "A key of the rows, as in metadata.customer: no group stands in two splits."),
+    (
+        "--privacy",
+        "privacy",
+        click.Choice(["block", "redact", "allow"]),
+        "Personal data and secrets.  [default: block]",
+    ),
     ("--budget", "budget_usd", float, "Refuse above this many US dollars."),
     ("--name", "name", str, "A name for the job, unique."),
 ]
@@ -57,6 +66,9 @@ def spec_options(command: F) -> F:
     command = click.option(
         "--option", "options", multiple=True, metavar="KEY=VALUE", help="The backend's own options."
     )(command)
+    for flag in ("--bucket", "--role", "--project", "--location", "--base-url"):
+        text = "Short for --option " + flag[2:].replace("-", "_") + "=…"
+        command = click.option(flag, "options__" + flag[2:].replace("-", "_"), default=None, help=text)(command)
     command = click.option("--model", default=None, help="<backend>:<model>, as in local:starter.")(command)
     return click.argument("data", metavar="DATA")(command)
 
@@ -79,10 +91,10 @@ def gather(
         source, _, fraction = fields["mix"].rpartition(":")
         fields["mix"] = {"source": source, "fraction": fraction} if source else {"source": fraction}
     for text in sets:
-        path, value = _pair(text, "--set")
+        path, value = pair(text, "--set")
         _put(fields, path.split("."), _value(value))
     for text in options:
-        key, value = _pair(text, "--option")
+        key, value = pair(text, "--option")
         _put(fields, ["options", key], _value(value))
     if "method" in fields and "kind" not in fields["method"]:
         fields["method"]["kind"] = "lora"
@@ -113,7 +125,8 @@ def _held_out(value: Any) -> Any:
         return value
 
 
-def _pair(text: str, flag: str) -> tuple[str, str]:
+def pair(text: str, flag: str) -> tuple[str, str]:
+    """`key=value`, split."""
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise SpecError(f"{flag} {text!r}: write it as path=value, as in {flag} hyperparameters.warmup_ratio=0.1")
@@ -233,15 +246,60 @@ def plan(
 def print_plan(made: Plan) -> None:
     splits = ", ".join(f"{count} {name}" for name, count in made.splits.items())
     console.print(f"{made.model} on {made.dataset} ({made.dialect} rows: {splits or 'none'})", markup=False)
+    if made.ledger is not None:
+        gone, tokens = made.ledger, made.tokens
+        counted = (
+            f"; {tokens['total']:,} tokens ({tokens['counted']}), {tokens['trainable']:,} trained" if tokens else ""
+        )
+        console.print(
+            f"rows: {gone.rows:,}: {gone.used:,} used, {gone.truncated:,} truncated, {gone.dropped:,} dropped{counted}",
+            soft_wrap=True,
+        )
+    if made.mixed:
+        console.print(f"mixed in: {made.mixed:,} general rows")
     if made.steps is not None:
         console.print(f"{made.steps} optimiser steps")
+    for name, words in (("memory", made.memory), ("time", made.time)):
+        if words:
+            console.print(f"{name}: {words}", markup=False, soft_wrap=True)
+    if made.money is not None:
+        _print_money(made.money)
     if made.hyperparameters:
         shown = table("hyperparameter", "requested", "effective", "why")
         for note in made.hyperparameters:
             requested = "" if note.requested is None else str(note.requested)
             shown.add_row(note.name, requested, "–" if note.effective is None else str(note.effective), note.reason)
         console.print(shown)
-    for issue in made.issues:
+    for issue in made.issues[:_SHOWN]:
         colour = "red" if issue.severity == "error" else "yellow"
         console.print(f"[{colour}]{issue.severity}[/]", end=" ")
         console.print(str(issue), markup=False, soft_wrap=True)
+    if len(made.issues) > _SHOWN:
+        console.print(f"… and {len(made.issues) - _SHOWN} more: tuneport validate {made.dataset} --all", soft_wrap=True)
+
+
+def _print_money(bill: Money) -> None:
+    cost = bill.training
+    if cost.estimated is None:
+        console.print("money: training costs are unknown", markup=False)
+    else:
+        span = (
+            f" ({bill.training_low:.2f} to {bill.training_high:.2f})"
+            if bill.training_low is not None
+            and bill.training_high is not None
+            and bill.training_low < bill.training_high
+            else ""
+        )
+        source = f"; {cost.price_source}, {cost.price_date}" if cost.price_source else ""
+        console.print(
+            f"money: {cost.estimated:.2f} {cost.currency} to train{span}{source}", markup=False, soft_wrap=True
+        )
+    keeping, asking = bill.keeping_per_month, bill.asking_per_thousand
+    if keeping.estimated is not None:
+        console.print(
+            f"  {keeping.estimated:,.2f} {keeping.currency} a month to keep the tuned model deployed", markup=False
+        )
+    if asking.estimated is not None:
+        console.print(f"  {asking.estimated:,.2f} {asking.currency} for 1,000 calls", markup=False)
+    for note in bill.notes:
+        console.print(f"  {note}", markup=False, soft_wrap=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -231,8 +232,6 @@ def test_a_directory_without_config_is_not_a_model(make_job: MakeJob, tmp_path: 
 def test_a_model_that_lacks_weights_is_refused(
     make_job: MakeJob, tiny_model: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    import shutil
-
     from safetensors.torch import save_file
 
     folder = tmp_path / "partial"
@@ -250,3 +249,22 @@ def test_a_model_that_lacks_weights_is_refused(
 def test_what_cannot_be_trained_yet_is_refused(wrong: dict[str, Any], make_job: MakeJob) -> None:
     with pytest.raises(UnsupportedError):
         run.train(make_job(**wrong))
+
+
+@pytest.mark.parametrize(("family", "said"), [("qwen3_moe", True), ("gpt2", False)])
+def test_qlora_says_what_it_cannot_hold_in_four_bits(family: str, said: bool, make_job: MakeJob) -> None:
+    report = run.train(make_job(family, method={"kind": "qlora", "rank": 4}, max_steps=1))
+    told = [warning for warning in report.warnings if "4 bits" in warning]
+    assert bool(told) == said
+    # Two layers of four experts, 64 × 32 and 32 × 32 each, and the routers: bitsandbytes quantises linear layers only.
+    assert all("24,832 of" in warning and "experts" in warning for warning in told)
+
+
+def test_weights_of_another_shape_than_the_config_says_are_refused(
+    make_job: MakeJob, tmp_path: Path, tiny_model: Callable[[str], Path]
+) -> None:
+    copy = Path(shutil.copytree(tiny_model("llama"), tmp_path / "other"))
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"intermediate_size": 48}))
+    with pytest.raises(ModelError, match=r"do not have the shapes that its config\.json gives"):
+        run.train(make_job(model_path=copy))

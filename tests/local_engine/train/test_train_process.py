@@ -117,7 +117,7 @@ def test_out_of_memory_comes_with_advice() -> None:
 def test_an_error_that_nobody_foresaw_keeps_its_name() -> None:
     failure = run.failure_of(ZeroDivisionError("division by zero"))
     assert (failure.error, failure.user_error) == ("ZeroDivisionError", False)
-    assert failure.message == "ZeroDivisionError: division by zero"
+    assert failure.message == "division by zero"  # whoever tells it puts the name in front
 
 
 def test_a_gpu_is_seen_alone(monkeypatch: pytest.MonkeyPatch) -> None:

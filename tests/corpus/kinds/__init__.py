@@ -1,0 +1,1 @@
+"""One module a family of defects; importing it registers them."""
