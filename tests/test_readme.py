@@ -9,14 +9,20 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tuneport_backends.simulators.bedrock import BedrockSimulator
+from tuneport_backends.simulators.clock import Clock
+from tuneport_backends.simulators.openai import OpenAISimulator
+from tuneport_backends.simulators.vertex import VertexSimulator
 from tuneport_local.layout import STARTER_DATA
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^\$ (.+)$", README, re.MULTILINE)
+HOSTED = re.findall(r"^tuneport run .+$", README, re.MULTILINE)
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -50,6 +56,25 @@ def test_the_commands_run_in_their_order(folder: Path) -> None:
         assert program == "tuneport"
         assert _run([sys.executable, "-m", "tuneport.cli", *words], folder).strip(), command
     assert (folder / "triage.html").exists()
+
+
+@pytest.mark.parametrize("command", HOSTED, ids=lambda command: command.split("--model ")[1].partition(":")[0])
+def test_the_hosted_commands_run_against_their_stand_ins(folder: Path, command: str) -> None:
+    provider = command.split("--model ")[1].partition(":")[0]
+    hours_in_seconds = Clock(speed=1200)
+    simulator: Any = {
+        "openai": lambda: OpenAISimulator(hours_in_seconds),
+        "bedrock": lambda: BedrockSimulator(hours_in_seconds, buckets={"mine": "us-east-1"}),
+        "vertex": lambda: VertexSimulator(hours_in_seconds, buckets={"mine": "us-central1"}, project="p"),
+    }[provider]()
+    (folder / "tickets.jsonl").write_bytes((folder / "mydata.jsonl").read_bytes())
+    program, *words = shlex.split(command)
+    assert program == "tuneport"
+    with simulator, pytest.MonkeyPatch.context() as patch:
+        for name, value in {**simulator.environment(), "TUNEPORT_POLL_SECONDS": "0.1"}.items():
+            patch.setenv(name, value)
+        said = _run([sys.executable, "-m", "tuneport.cli", *words], folder)
+    assert f"model: {provider}:" in said
 
 
 @pytest.mark.parametrize("code", EXAMPLES)

@@ -127,7 +127,7 @@ def tuned(
         backend=model.backend,
         provider_id=str(ref.get("provider_id") or "") or None,
         base_model=spec.model,
-        model=model,
+        model=model.model_copy(update={"options": {**spec.options, **model.options}}),
         objective=spec.objective.model_dump(mode="json"),
         method=plan.get("method") or {},
         hyperparameters=_notes(plan.get("hyperparameters", []), effective or {}),

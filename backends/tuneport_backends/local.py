@@ -341,7 +341,7 @@ class LocalBackend:
             about="free text to a structured record, of a kind that the starter model has never seen",
         )
 
-    def open_model(self, model: str) -> ChatSession:
+    def open_model(self, model: str, options: Mapping[str, Any] | None = None) -> ChatSession:  # noqa: ARG002  (all of them are of training)
         from tuneport_backends.local_chat import LocalChat
 
         path = Path(model).expanduser()

@@ -210,8 +210,8 @@ class CleansUp(Protocol):
 
 @runtime_checkable
 class OpensModels(Protocol):
-    def open_model(self, model: str) -> ChatSession:
-        """Answers messages; also for models that no job made. `model` is what follows "<backend>:"."""
+    def open_model(self, model: str, options: Mapping[str, Any] | None = None) -> ChatSession:
+        """Answers messages; also for models that no job made. `model` is what follows "<backend>:"; `options` say where."""
         ...
 
 

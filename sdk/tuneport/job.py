@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 import psutil
 
 from tuneport import preflight, registry
+from tuneport import webhook as webhooks
 from tuneport.backend import (
     Backend,
     CleansUp,
@@ -103,6 +104,8 @@ class FineTuneJob:
         seed: int | None = None,
         metadata: dict[str, str] | None = None,
         integrations: list[dict[str, Any]] | None = None,
+        group_by: str | None = None,
+        webhook: str | None = None,
     ) -> FineTuneJob:
         """Check everything, store the intent, submit. Returns at once; the job outlives this process.
 
@@ -126,6 +129,8 @@ class FineTuneJob:
             seed=seed,
             metadata=metadata,
             integrations=integrations,
+            group_by=group_by,
+            webhook=webhook,
         )
         return cls.submit(spec, dataset, validation, test)
 
@@ -366,7 +371,7 @@ class FineTuneJob:
         record = self._record
         unsubmitted = record.ref is None and record.status in {JobStatus.PREPARING, JobStatus.INTERRUPTED}
         if not self._here or (record.status.terminal and not unsubmitted):
-            return self
+            return self._tell_end()
         if record.ref is None:
             ref = self._backend.adopt(record.tag, self.directory)
             if ref is None:
@@ -415,6 +420,12 @@ class FineTuneJob:
                 attempt=snapshot.attempt,
                 resumable=snapshot.resumable,
             )
+        return self._tell_end()
+
+    def _tell_end(self) -> Self:
+        """Whoever sees the end first tells the job's webhook; where that failed, whoever looks next."""
+        if self._record.spec.get("webhook") and webhooks.due(self._record):
+            self._record = webhooks.deliver(self._store, self._record)
         return self
 
     # Following it

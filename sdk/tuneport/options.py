@@ -22,6 +22,12 @@ class OpenAIOptions(Strict):
     api_version: str | None = Field(default=None, description="Azure only")
     region: str | None = Field(default=None, description="bedrock-openai only")
     deployment: str | None = Field(default=None, description="Azure only: the name of the deployment to make")
+    compute_multiplier: float | None = Field(default=None, gt=0, le=10, description="reinforcement only")
+    reasoning_effort: Literal["default", "low", "medium", "high"] | None = Field(
+        default=None, description="reinforcement only"
+    )
+    eval_interval: int | None = Field(default=None, ge=1, description="reinforcement only: steps between evaluations")
+    eval_samples: int | None = Field(default=None, ge=1, description="reinforcement only")
 
 
 class BedrockOptions(Strict):
@@ -42,6 +48,12 @@ class BedrockOptions(Strict):
     subnets: list[str] = Field(default_factory=list)
     security_groups: list[str] = Field(default_factory=list)
     model_units: int = Field(default=1, ge=1, description="of provisioned throughput, where a deployment asks for it")
+    # Their ranges are the model's, in the catalog.
+    reasoning_effort: str | None = Field(default=None, description="reinforcement only")
+    eval_interval: int | None = Field(default=None, description="reinforcement only")
+    max_prompt_length: int | None = Field(default=None, description="reinforcement only: tokens")
+    inference_max_tokens: int | None = Field(default=None, description="reinforcement only: of an answer")
+    max_response_length: int | None = Field(default=None, description="distillation only: of the teacher")
     endpoint_url: str | None = Field(
         default=None, description="for all of AWS: a stand-in, say; unset: AWS_ENDPOINT_URL"
     )

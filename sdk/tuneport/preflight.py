@@ -10,10 +10,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tuneport import catalog, estimates, registry
+from tuneport import catalog, estimates, registry, webhook
 from tuneport.backend import Backend, Estimate, Estimates, HasTarget, Resolved
 from tuneport.dataset import validation as checking
 from tuneport.dataset.checks.base import Context, Limits, Target
+from tuneport.dataset.checks.file import LEAST_HELD_OUT, uncertainty
 from tuneport.dataset.core import Dataset
 from tuneport.dataset.fix import FixReport, fixed_rows, write_fixed
 from tuneport.dataset.issues import Issue, errors, summarise
@@ -27,8 +28,8 @@ from tuneport.errors import (
     DatasetError,
     NotInstalledError,
     PlanError,
+    SpecError,
     TuneportError,
-    UnsupportedError,
 )
 from tuneport.result import HyperparameterNote, LedgerTotals
 from tuneport.spec import FineTuneSpec, ModelId
@@ -93,12 +94,7 @@ class Prepare:
                 summarise(stopping), problems=[str(issue) for issue in stopping]
             )
         name = self.spec.model_id.backend
-        if name not in registry.available():
-            here = ", ".join(registry.available())
-            raise UnsupportedError(
-                f"{name} can be planned for, but no {name} backend is installed to submit to; there is {here}.",
-                feature="submit",
-            )
+        registry.get(name)  # what can be planned for need not be installed: says what is missing
         return self.resolved
 
 
@@ -235,6 +231,8 @@ def prepare(spec: FineTuneSpec, dataset: Any, validation: Any = None, test: Any 
     """Read, check, split, mix and resolve. Problems are gathered in the plan; only an unknown backend raises at once."""
     backend, entry = _backend(spec.model), catalog.find(spec.model)
     issues = list(backend.check(spec)) if backend is not None else []
+    if spec.webhook is not None and (words := webhook.problem(spec.webhook)):
+        issues.append(Issue(code="webhook.unusable", message=words))
     given = {"validation": validation, "test": test}
     data = _load(dataset, issues, spec.group_by)
     held = {
@@ -247,6 +245,17 @@ def prepare(spec: FineTuneSpec, dataset: Any, validation: Any = None, test: Any 
     if data is not None:
         fractions = {name: value if isinstance(value, float) else None for name, value in given.items()}
         parts = split(data.rows, validation=fractions["validation"], test=fractions["test"], seed=spec.seed)
+        issues += [
+            Issue(
+                code="split.small-test",
+                severity="warning",
+                message=f"a fraction of {fraction:g} gave {len(parts[name])} {name} rows: a share of one half is known to "
+                f"±{uncertainty(len(parts[name]))} points (95% interval).",
+                fix="hold out more, or more rows.",
+            )
+            for name, fraction in fractions.items()
+            if fraction is not None and 0 < len(parts[name]) < LEAST_HELD_OUT
+        ]
         parts |= {name: list(loaded.rows) for name, loaded in held.items()}
         if not parts["train"] and not errors(data.issues):
             issues.append(Issue(code="split.no-training", message=f"{data.source}: no row is left to train on."))
@@ -313,9 +322,12 @@ def plan(model: str, dataset: Any, **fields: Any) -> Plan:
 def _backend(model: str) -> Backend | None:
     """None for a model that the catalog knows and no backend here serves: it can be planned for."""
     name = ModelId.split(model).backend
-    if name not in registry.available() and catalog.entries(name):
-        return None
-    return registry.get(name)
+    try:
+        return registry.get(name)
+    except (SpecError, NotInstalledError):
+        if catalog.entries(name):
+            return None
+        raise
 
 
 def _load(source: Any, issues: list[Issue], group_by: str | None) -> Dataset | None:
@@ -387,17 +399,19 @@ def _resolve(
     settings = None
     if entry is not None:
         settings = estimates.resolve_cloud(entry, spec, splits)
+        issues += settings.issues
     if backend is None:
         if settings is None:
             issues.append(Issue(code="model.unknown", message=f"{spec.model} is not in the catalog: tuneport models."))
             return None, None
-        issues += settings.issues
         named = [note.model_copy() for note in settings.notes]
         return Resolved(spec.method, settings.hyperparameters, named, settings.steps), settings
     if errors(issues):
         return None, settings
     try:
-        return backend.resolve(spec, splits), settings
+        resolved = backend.resolve(spec, splits)
+        said = {str(issue) for issue in issues}
+        return replace(resolved, warnings=[line for line in resolved.warnings if line not in said]), settings
     except TuneportError as error:
         issues.append(Issue(code="plan.unresolved", message=error.message))
         return None, settings
@@ -406,11 +420,12 @@ def _resolve(
 def _estimate(
     backend: Backend | None, spec: FineTuneSpec, resolved: Resolved | None, tokens: Mapping[str, Any], share: float
 ) -> Estimate:
-    if backend is None:
+    able: Any = backend
+    if not isinstance(able, Estimates):
         return Estimate(time=estimates.UNPUBLISHED.words())
-    if resolved is None or not tokens or not isinstance(backend, Estimates):
+    if resolved is None or not tokens:
         return Estimate()
-    return backend.estimate(spec, resolved, {**tokens, "total": round(tokens.get("total", 0) * share)})
+    return able.estimate(spec, resolved, {**tokens, "total": round(tokens.get("total", 0) * share)})
 
 
 def _money(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import threading
+from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
-from typing import cast
+from typing import Any, cast
 
 from tuneport.backend import Backend, ChatSession, OpensModels
 from tuneport.errors import NotInstalledError, SpecError, UnsupportedError
@@ -12,6 +14,7 @@ from tuneport.spec import ModelId
 from tuneport.strict import suggest
 
 GROUP = "tuneport.backends"
+_EXTRAS = {"azure": "openai", "bedrock-openai": "openai"}  # which extra brings a backend, where it is not its name's
 _loaded: dict[str, Backend] = {}
 _sessions: dict[str, ChatSession] = {}
 _lock = threading.RLock()
@@ -34,22 +37,23 @@ def get(name: str) -> Backend:
             except ImportError as error:
                 raise NotInstalledError(
                     f"the {name} backend needs a package that is not installed ({error.name or error}): "
-                    f"pip install 'tuneport[{name}]'",
-                    extra=name,
+                    f"pip install 'tuneport[{_EXTRAS.get(name, name)}]'",
+                    extra=_EXTRAS.get(name, name),
                 ) from error
         return _loaded[name]
 
 
-def open_model(model: str) -> ChatSession:
-    """A session that answers for `"<backend>:<model>"`; one is kept for each model and reused."""
+def open_model(model: str, options: Mapping[str, Any] | None = None) -> ChatSession:
+    """A session that answers for `"<backend>:<model>"`; one is kept for each model and reused. `options`: the backend's own."""
     parts = ModelId.split(model)
     backend = get(parts.backend)
     if not isinstance(backend, OpensModels):
         raise UnsupportedError(f"the {parts.backend} backend cannot chat with a model", feature="chat")
+    key = f"{model} {json.dumps(options or {}, sort_keys=True)}"
     with _lock:
-        if model not in _sessions:
-            _sessions[model] = backend.open_model(parts.model)
-        return _sessions[model]
+        if key not in _sessions:
+            _sessions[key] = backend.open_model(parts.model, options)
+        return _sessions[key]
 
 
 def close_models() -> None:

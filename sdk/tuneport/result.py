@@ -40,6 +40,9 @@ class ModelRef(_Record):
     model: str
     base: str | None = None
     kind: Literal["adapter", "full", "hosted"] = "hosted"
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="the backend's own: where it was tuned, it answers"
+    )
 
     def __str__(self) -> str:
         return f"{self.backend}:{self.model}"
@@ -56,7 +59,7 @@ class ModelRef(_Record):
         """Answer `messages` (OpenAI's chat shape). A local model answers from a child process, kept until it is idle."""
         from tuneport import registry
 
-        session = registry.open_model(str(self))
+        session = registry.open_model(str(self), self.options)
         return session.chat(messages, temperature=temperature, max_tokens=max_tokens, tools=tools, seed=seed)
 
 

@@ -136,6 +136,9 @@ class FineTuneSpec(Strict):
     name: str | None = None
     seed: int = Field(default=42, ge=0, le=2**31 - 1)
     metadata: dict[str, str] = Field(default_factory=dict)
+    webhook: str | None = Field(
+        default=None, description="a URL that is told when the job has ended, signed with TUNEPORT_WEBHOOK_SECRET"
+    )
     integrations: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
 
     @field_validator("model")

@@ -1,8 +1,8 @@
-"""A word to a URL when a job has ended, sent by whichever process sees the end: at least once, so the receiver may get it twice.
+"""A word to a URL when a job has ended, sent by whichever process sees the end: at least once, so it may come twice.
 
-The wire is that of Standard Webhooks (standardwebhooks.com), which OpenAI's own webhooks follow too: `webhook-id` (the same each
-time the same end is told, to know a repetition by), `webhook-timestamp`, and `webhook-signature`, an HMAC-SHA256 by the secret
-in `TUNEPORT_WEBHOOK_SECRET`; without a secret there is no signature. A URL that is itself a secret is given as
+The wire is that of Standard Webhooks (standardwebhooks.com), which OpenAI's own webhooks follow too: `webhook-id` (the same
+each time the same end is told, to know a repetition by), `webhook-timestamp`, and `webhook-signature`, an HMAC-SHA256 by the
+secret in `TUNEPORT_WEBHOOK_SECRET`; without a secret there is no signature. A URL that is itself a secret is given as
 `env:NAME`, the name of the variable that holds it, so that the store never does.
 
 `deliver` asks once and never raises for a receiver that fails: the next process that looks at the job tries again, once the
@@ -20,7 +20,7 @@ import os
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from tuneport.errors import BackendError, CredentialsError, NotInstalledError, SpecError, UnavailableError
@@ -153,7 +153,9 @@ def deliver(store: Store, record: JobRecord) -> JobRecord:
         return record
     now = utcnow()
     identity = message_id(record)
-    kept = _kept(record) if _kept(record).get("id") == identity else {}
+    kept: Mapping[str, Any] = _kept(record)
+    if kept.get("id") != identity:
+        kept = dict[str, Any]()
     tries = int(kept.get("tries", 0)) + 1
     mark: dict[str, Any] = {"id": identity, "tries": tries, "at": now.isoformat()}
     try:
@@ -172,7 +174,7 @@ def deliver(store: Store, record: JobRecord) -> JobRecord:
 
 def _kept(record: JobRecord) -> Mapping[str, Any]:
     found: Any = record.metadata.get(KEY)
-    return found if isinstance(found, dict) else {}
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 
 
 def _address(record: JobRecord) -> str:

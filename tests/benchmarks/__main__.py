@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from tests.benchmarks.data import bench_data
 
 
 def bench_import() -> None:
@@ -155,6 +156,7 @@ BENCHES: dict[str, Callable[[], None]] = {
     "memory": bench_memory,
     "demo": bench_demo,
     "seeds": bench_seeds,
+    "data": bench_data,
 }
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import resource
 import subprocess
 import sys
 import tempfile
@@ -18,10 +19,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import psutil
+
+from tuneport.dataset import scan
 
 _PART = 64 << 20
 _TOOL = {
@@ -76,7 +79,21 @@ def write_rows(path: Path, size: int, seed: int = 7) -> int:
     pool = sentences(60_000, seed)
 
     def text(mean: float) -> str:
-        return " ".join(rng.choices(pool, k=max(1, min(60, int(rng.lognormvariate(0, 0.9) * mean)))))
+        said = rng.choices(pool, k=max(1, min(60, int(rng.lognormvariate(0, 0.9) * mean))))
+        if len(said) < 3:
+            return " ".join(said)
+        # As answers are written: paragraphs, lists, quoted words, typographic signs.
+        cut = len(said) // 2
+        style = rng.random()
+        if style < 0.4:
+            return " ".join(said[:cut]) + "\n\n" + " ".join(said[cut:])
+        if style < 0.6:
+            return said[0] + "\n\n" + "\n".join(f"- {item}" for item in said[1:])
+        if style < 0.75:
+            return f'"{said[0]}" ' + " ".join(said[1:])
+        if style < 0.9:
+            return " ".join(said[:cut]) + " \u2014 it\u2019s " + " ".join(said[cut:])
+        return " ".join(said)
 
     written = rows = 0
     with path.open("wb", buffering=1 << 20) as file:
@@ -118,10 +135,18 @@ def chat_file() -> Iterator[Path]:
         yield path
 
 
-def seconds(action: Callable[[], Any]) -> float:
-    start = time.perf_counter()
+class Cost(NamedTuple):
+    """Wall seconds; CPU seconds of a program and its children; the peak of their memory in MiB (None: not taken)."""
+
+    wall: float
+    cpu: float
+    peak: float | None = None
+
+
+def timed(action: Callable[[], Any]) -> Cost:
+    start, cpu = time.perf_counter(), time.process_time()
     action()
-    return time.perf_counter() - start
+    return Cost(time.perf_counter() - start, time.process_time() - cpu)
 
 
 def loads(path: Path) -> None:
@@ -130,26 +155,27 @@ def loads(path: Path) -> None:
             orjson.loads(line)
 
 
-def peak(code: str, *words: str) -> tuple[float, float]:
-    """Wall seconds, and the peak of a program's memory with its children's in MiB, sampled ten times a second."""
-    start = time.perf_counter()
+def program(code: str, *words: str) -> Cost:
+    """A program of its own; memory sampled ten times a second."""
+    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     process = psutil.Popen([sys.executable, "-c", code, *words], stdout=subprocess.DEVNULL)
     most = 0.0
     while process.poll() is None:
         try:
             family = [process, *process.children(recursive=True)]
-            # PSS counts a shared page once over those who share it.
             most = max(most, sum(_memory(member) for member in family) / 2**20)
         except psutil.Error:
             pass
         time.sleep(0.1)
     if process.returncode:
         raise RuntimeError(f"the program ended with {process.returncode}")
-    return time.perf_counter() - start, most
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Cost(time.perf_counter() - start, cpu, most)
 
 
 def _memory(process: psutil.Process) -> int:
-    full = process.memory_full_info()
+    full = process.memory_full_info()  # PSS counts a page that several share once
     return int(getattr(full, "pss", 0) or getattr(full, "uss", full.rss))
 
 
@@ -169,46 +195,45 @@ convert(sys.argv[1], sys.argv[3], sys.argv[2])
 """
 
 
+def _line(name: str, cost: Cost, floor: Cost, size: float) -> None:
+    shown = "" if cost.peak is None else f"{cost.peak:>10,.0f}"
+    ratios = f"{cost.wall / floor.wall:>9.1f}{cost.cpu / floor.cpu:>9.1f}"
+    print(f"{name:<36}{cost.wall:>8.1f}{ratios}{size / cost.wall:>8.1f}{shown}", flush=True)
+
+
 def bench_data() -> None:
     """Checks and convert over a large chat file, against orjson.loads over the same lines on one core."""
     with chat_file() as path, tempfile.TemporaryDirectory() as folder:
         size = path.stat().st_size / 2**20
         loads(path)  # into the page cache
-        floor = seconds(lambda: loads(path))
-        print(f"{size:,.0f} MB; orjson.loads on one core: {floor:.1f} s, {size / floor:,.0f} MB/s")
-        print(f"{'':<34}{'seconds':>9}{'× orjson':>10}{'MB/s':>8}{'peak MiB':>10}")
-
-        def line(name: str, wall: float, floor: float, size: float, memory: float | None = None) -> None:
-            shown = "" if memory is None else f"{memory:>10,.0f}"
-            print(f"{name:<34}{wall:>9.1f}{wall / floor:>10.1f}{size / wall:>8.1f}{shown}", flush=True)
-
+        floor = timed(lambda: loads(path))
+        print(f"{size:,.0f} MB; orjson.loads on one core: {floor.wall:.1f} s, {size / floor.cpu:,.0f} MB/s of CPU time")
+        print(f"{'':<36}{'seconds':>8}{'× wall':>9}{'× CPU':>9}{'MB/s':>8}{'peak MiB':>10}")
         base = "file:FileCheck,structure:StructureCheck,tools:ToolsCheck"
-        line("file, structure, tools, 2 cores", *_of(peak(_VALIDATE, str(path), base, "2"), floor, size))
+        _line("file, structure, tools; 2 processes", program(_VALIDATE, str(path), base, "2"), floor, size)
         for dialect in ("vertex", "bedrock-converse"):
             out = str(Path(folder) / "out.jsonl")
-            line(f"convert to {dialect}, 2 cores", *_of(peak(_CONVERT, str(path), out, dialect), floor, size))
-        line("every check, 2 cores", *_of(peak(_VALIDATE, str(path), "", "2"), floor, size))
+            _line(f"convert to {dialect}", program(_CONVERT, str(path), out, dialect), floor, size)
+        _line("every check; 2 processes", program(_VALIDATE, str(path), "", "2"), floor, size)
 
         part = Path(folder) / "part.jsonl"
         with path.open("rb") as source, part.open("wb") as file:
             file.write(source.read(_PART))
             file.write(source.readline())
         small = part.stat().st_size / 2**20
-        floor = seconds(lambda: loads(part))
-        start = peak(_VALIDATE, str(part), "file:FileCheck", "1")[0]
-        print(f"each alone on one core over {small:.0f} MB, above reading and parsing ({start:.1f} s)")
-        for name in ("structure:StructureCheck", "tools:ToolsCheck", "target:TargetCheck", "tokens:TokensCheck"):
-            line(name.partition(":")[0], max(0.01, peak(_VALIDATE, str(part), name, "1")[0] - start), floor, small)
-        for name in ("quality:QualityCheck", "duplicates:DuplicatesCheck", "privacy:PrivacyCheck"):
-            line(name.partition(":")[0], max(0.01, peak(_VALIDATE, str(part), name, "1")[0] - start), floor, small)
-        _peers(part, floor, small, line)
+        floor = timed(lambda: loads(part))
+        start = program(_VALIDATE, str(part), "file:FileCheck", "1")
+        print(
+            f"each alone in one process over {small:.0f} MB, above reading and parsing ({start.cpu:.1f} s of CPU time)"
+        )
+        for name in scan.CHECKS[1:]:
+            cost = program(_VALIDATE, str(part), name, "1")
+            above = Cost(max(0.01, cost.wall - start.wall), max(0.01, cost.cpu - start.cpu), cost.peak)
+            _line("  " + name.partition(":")[0], above, floor, small)
+        _peers(part, floor, small)
 
 
-def _of(measured: tuple[float, float], floor: float, size: float) -> tuple[float, float, float, float]:
-    return measured[0], floor, size, measured[1]
-
-
-def _peers(part: Path, floor: float, size: float, line: Callable[..., None]) -> None:
+def _peers(part: Path, floor: Cost, size: float) -> None:
     """What people would use for one thing alone, on the same rows; a package that is absent is said."""
     texts = [
         str(turn["content"] or "")
@@ -224,7 +249,8 @@ def _peers(part: Path, floor: float, size: float, line: Callable[..., None]) -> 
         except ImportError as error:
             print(f"{name:<34} not installed: {error.name}")
             return
-        line(name, seconds(action) / share, floor, size)
+        cost = timed(action)
+        _line(name, Cost(cost.wall / share, cost.cpu / share), floor, size)
 
     peer("  ftfy.fix_encoding", lambda: _each(__import__("ftfy").fix_encoding, texts))
     peer("  datasketch MinHash, 64, words", lambda: _datasketch(texts))

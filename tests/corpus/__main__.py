@@ -1,4 +1,3 @@
-# ruff: noqa: T201 - the command prints
 """Recall and false alarms: `python -m tests.corpus [NAME…] [--fast]`. Names are beginnings of defects, codes or clean sets.
 
 Exit status 1 if a defect was missed or a clean set raised an error or a warning.

@@ -126,9 +126,12 @@ def as_gzip(rows: Sequence[Row]) -> bytes:
 
 
 def as_zstd(rows: Sequence[Row]) -> bytes:
-    import zstandard
+    from importlib import import_module
 
-    return zstandard.ZstdCompressor().compress(jsonl(rows))
+    from tuneport.dataset.formats import ZSTD
+
+    packed: bytes = import_module(ZSTD).compress(jsonl(rows))
+    return packed
 
 
 def arrow(part: str = "") -> Any:

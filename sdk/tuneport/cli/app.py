@@ -38,6 +38,7 @@ _COMMANDS = {
     "undeploy": "jobs:undeploy",
     "rm": "jobs:rm",
     "chat": "chat:chat",
+    "simulate": "simulate:simulate",
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 
 import click
+from rich.markup import escape
 
 from tuneport import __version__, registry
 from tuneport.backend import Diagnoses, Diagnosis
@@ -31,7 +32,8 @@ def doctor(as_json: bool) -> int:
         shown = table("part", "", "what", "detail")
         marks = {True: "[green]ok[/]", False: "[red]no[/]", None: "  "}
         for part, line in found:
-            shown.add_row(part, marks[line.ok], line.name, line.detail + (f"  → {line.fix}" if line.fix else ""))
+            detail = escape(line.detail + (f"  → {line.fix}" if line.fix else ""))
+            shown.add_row(part, marks[line.ok], escape(line.name), detail)
         console.print(shown)
     return 1 if any(line.ok is False for _, line in found) else 0
 

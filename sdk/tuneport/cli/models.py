@@ -52,7 +52,8 @@ def models(model: str | None, backend: str | None, show_support: bool, as_json: 
 def _one(model: str, *, as_json: bool) -> int:
     entry = catalog.find(model)
     if entry is None:
-        if model.partition(":")[0] in registry.available():
+        name = model.partition(":")[0]
+        if name in registry.available() and not catalog.entries(name):
             raise SpecError(
                 f"{model} is not in the catalog: a local model is looked at as it is. Try: tuneport plan DATA --model {model}"
             )

@@ -51,6 +51,7 @@ _OPTIONS: list[tuple[str, str, Any, str]] = [  # flag, path in the spec, type, h
         click.Choice(["block", "redact", "allow"]),
         "Personal data and secrets.  [default: block]",
     ),
+    ("--webhook", "webhook", str, "A URL, or env:NAME of the variable that holds it: told when the job has ended."),
     ("--budget", "budget_usd", float, "Refuse above this many US dollars."),
     ("--name", "name", str, "A name for the job, unique."),
 ]
@@ -274,6 +275,11 @@ def print_plan(made: Plan) -> None:
         colour = "red" if issue.severity == "error" else "yellow"
         console.print(f"[{colour}]{issue.severity}[/]", end=" ")
         console.print(str(issue), markup=False, soft_wrap=True)
+    told = {str(issue) for issue in made.issues}
+    for line in made.warnings:
+        if line not in told:
+            console.print("[yellow]warning[/]", end=" ")
+            console.print(line, markup=False, soft_wrap=True)
     if len(made.issues) > _SHOWN:
         console.print(f"… and {len(made.issues) - _SHOWN} more: tuneport validate {made.dataset} --all", soft_wrap=True)
 

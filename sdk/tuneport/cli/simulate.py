@@ -69,7 +69,9 @@ def simulate(provider: str, port: int, faults: Path | None, speed: float, as_jso
     try:
         simulator = start(port=port, faults=faults, speed=speed)
     except OSError as error:
-        raise SpecError(f"port {port} cannot be used: {error.strerror or error}. Choose another, or leave it out.") from None
+        raise SpecError(
+            f"port {port} cannot be used: {error.strerror or error}. Choose another, or leave it out."
+        ) from None
     try:
         for number in before:
             signal.signal(number, end)

@@ -236,7 +236,7 @@ CODES: dict[str, Code] = {
         True,
     ),
     "target.role": Code(
-        _E, "a role that the target does not know", "The provider refuses the row.", "Use another role."
+        _E, "a role that the target does not know", "The provider refuses the row.", "Use another role.", True
     ),
     "target.image": Code(_E, "an image where the target takes none", "The provider refuses the row.", "Remove it."),
     "target.too-many-images": Code(

@@ -12,13 +12,13 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, Self, cast
 
+from tuneport.dataset.formats import ZSTD, need
 from tuneport.dataset.sources import Block
 from tuneport.dataset.worker import read_message, write_message
-from tuneport.errors import DatasetError, NotInstalledError, SpecError
+from tuneport.errors import DatasetError, SpecError
 
 _NOT_WRITTEN = frozenset({".json", ".csv", ".tsv", ".parquet", ".arrow", ".feather", ".bz2", ".xz", ".zip"})
 
@@ -76,13 +76,7 @@ def _packed(raw: IO[bytes], suffix: str) -> Any:
     if suffix == ".gz":
         return gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0)  # the same rows give the same bytes
     if suffix == ".zst":
-        try:
-            zstandard: Any = import_module("zstandard")
-        except ImportError:
-            raise NotInstalledError(
-                "writing .zst needs zstandard: pip install 'tuneport[data]'", extra="data"
-            ) from None
-        return zstandard.ZstdCompressor().stream_writer(raw, closefd=False)
+        return need(ZSTD, why="writing .zst").ZstdFile(raw, mode="wb")
     return raw
 
 

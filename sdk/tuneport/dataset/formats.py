@@ -24,6 +24,7 @@ MOST_RATIO = 200
 MOST_UNBROKEN = 256 << 20  # bytes without a line break
 
 _STEP = 1 << 16  # packed bytes that are read at once
+ZSTD = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
 _GROWTH = 1 << 17  # bytes that are unpacked at once, the size of a block in zstd
 _PACKINGS = {".gz": "gz", ".zst": "zst", ".zstd": "zst"}
 _FORMATS = {
@@ -227,8 +228,7 @@ def _bytewise(decoder: Any, data: bytes) -> bytes:
 
 def _zstd(packed: Iterator[bytes]) -> Iterator[bytes]:
     """All frames of a zstd file. With the standard library's interface: it can be bounded, and says where a frame ends."""
-    module = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
-    zstd = need(module, why="reading .zst")
+    zstd = need(ZSTD, why="reading .zst")
     decoder, fresh = zstd.ZstdDecompressor(), True
     for data in packed:
         rest: bytes = data

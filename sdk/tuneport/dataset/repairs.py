@@ -261,6 +261,7 @@ REPAIRS: dict[str, Repair] = {
     "file.lone-surrogate": _texts(_surrogates, "halves of surrogate pairs removed"),
     "file.nul": _texts(lambda text: text.replace("\0", ""), "NUL characters removed"),
     "structure.role": roles,
+    "target.role": roles,
     "structure.system-first": system_first,
     "structure.unknown-key": unknown_keys,
     "target.unknown-key": unknown_keys,

@@ -108,7 +108,7 @@ def run(
 
 
 def _ahead(pairs: Iterator[tuple[Split, Block]]) -> tuple[list[tuple[Split, Block]], bool]:
-    """The first blocks, and whether they are so much that there may be more: the size of a list or a packed file is not told."""
+    """The first blocks, and whether they came to so much that children pay: a list or a packed file does not tell its size."""
     read: list[tuple[Split, Block]] = []
     weight = 0
     for split, block in pairs:

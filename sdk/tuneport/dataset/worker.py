@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import sys
@@ -30,6 +31,7 @@ def serve(reading: IO[bytes], writing: IO[bytes]) -> None:
 
     context, names = read_message(reading)
     checks, _ = make(context, names)
+    gc.disable()  # rows hold no cycles; what little else there is, is collected after each block
     while True:
         try:
             block, split = read_message(reading)
@@ -40,6 +42,8 @@ def serve(reading: IO[bytes], writing: IO[bytes]) -> None:
         except Exception as error:  # noqa: BLE001  raised again where the answer is read
             answer = error
         write_message(writing, answer)
+        del answer
+        gc.collect(1)
 
 
 def main() -> None:

@@ -322,3 +322,10 @@ def test_help_names_every_dialect() -> None:
     assert "Example: tuneport convert" in text
     for name in DIALECTS:
         assert name in text.replace("- ", "-")
+
+
+def test_a_packed_output_is_read_back_as_what_was_written(tmp_path: Path) -> None:
+    given = write(tmp_path / "in.jsonl", [chat(f"question {n}", f"answer {n}") for n in range(60)])
+    convert(given, "vertex", tmp_path / "out.jsonl.zst")
+    convert(tmp_path / "out.jsonl.zst", "openai", tmp_path / "back.jsonl")
+    assert read(tmp_path / "back.jsonl") == read(given)

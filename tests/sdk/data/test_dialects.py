@@ -747,3 +747,24 @@ def test_empty_cells_change_nothing_that_is_written(kind: str, data: Any) -> Non
     for name, dialect in DIALECTS.items():
         if dialect.kind == kind and not name.startswith("openai") and name != "text":
             assert dialect.write(row) == dialect.write(source.read(row)), name
+
+
+def test_a_file_keeps_the_type_that_its_name_does_not_tell() -> None:
+    parts = [
+        {"fileData": {"mimeType": "image/png", "fileUri": "gs://bucket/object"}},
+        {"fileData": {"mimeType": "video/mp4", "fileUri": "gs://bucket/clip.mp4"}},
+        {"inlineData": {"mimeType": "audio/wav", "data": "AAAA"}},
+        {"text": "What is it?"},
+    ]
+    row = {"contents": [{"role": "user", "parts": parts}, {"role": "model", "parts": [{"text": "A cat."}]}]}
+    read = DIALECTS["vertex"].read(row)
+    assert read["messages"][0]["content"][0]["image_url"] == {"url": "gs://bucket/object", "mime_type": "image/png"}
+    assert DIALECTS["vertex"].write(read) == (row, [])
+    told = {"type": "image_url", "image_url": {"url": "https://example.com/cat", "mime_type": "image/png"}}
+    written, losses = DIALECTS["openai"].write({"messages": [{"role": "user", "content": [told]}, _MODEL]})
+    assert written["messages"][0]["content"] == [{"type": "image_url", "image_url": {"url": "https://example.com/cat"}}]
+    assert [loss.path for loss in losses] == ["messages[0].content[0].image_url.mime_type"]
+    untold = {"type": "image_url", "image_url": {"url": "https://example.com/cat"}}
+    refused = DIALECTS["vertex"].write({"messages": [{"role": "user", "content": [untold]}, _MODEL]})[1]
+    assert refused[0].fatal
+    assert "its name does not tell it" in refused[0].why

@@ -98,7 +98,9 @@ def test_what_a_program_can_mend(write: Write, row: Any, target: str | None, exp
 
 
 def test_lines_that_json_would_not_write_are_mended(write: Write) -> None:
-    duplicate = b'{"messages": [{"role": "user", "content": "a", "content": "Which?"}, {"role": "assistant", "content": "b."}]}'
+    duplicate = (
+        b'{"messages": [{"role": "user", "content": "a", "content": "Which?"}, {"role": "assistant", "content": "b."}]}'
+    )
     half = b'{"messages": [{"role": "user", "content": "Smile \\ud83d!"}, {"role": "assistant", "content": "I do."}]}'
     nul = b'{"messages": [{"role": "user", "content": "N\\u0000ul?"}, {"role": "assistant", "content": "No."}]}'
     rows, report = fixed(write(b"\xef\xbb\xbf" + duplicate, b"", half, nul))

@@ -539,7 +539,7 @@ def test_translation_is_no_mix_of_languages() -> None:
         ("Quando arriva il pacco che ho ordinato, e chi è che lo porta se non sono a casa nel pomeriggio?", "it"),
         ("Kiedy przyjdzie paczka, którą zamówiłem, i kto to jest, kto ją przyniesie, jak nie ma nas w domu?", "pl"),
         ("Когда придёт моя посылка и кто её принесёт?", "Cyrillic"),
-        ("荷物はいつ届きますか。誰が持ってきますか。", "Kana"),
+        ("荷物はいつ届きますか。誰が持ってきますか。", "Japanese"),
         ("소포는 언제 도착하나요? 누가 가져오나요?", "Hangul"),
         ("متى تصل الشحنة ومن يحضرها إلى المنزل؟", "Arabic"),
         ('{"subject": "the lamp and the chair are with you"}', None),

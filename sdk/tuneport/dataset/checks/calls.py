@@ -31,8 +31,8 @@ class Calls:
         whole: bool = True,
         roles_named: bool = False,
     ) -> None:
-        """`whole`: all that is declared is in `tools`, so that a call to another is wrong. `roles_named`: what has the role of a
-        result and is none, the target's own rules name.
+        """`whole`: all that is declared is in `tools`, so that a call to another is wrong. `roles_named`: a turn that has the
+        role of a result and is none is named by the target's own rules.
         """
         self._row, self._path, self._findings, self._tools, self._seen = row, path, findings, tools, seen
         self._whole, self._roles_named = whole, roles_named

@@ -93,7 +93,7 @@ _SCRIPTS = (  # block boundaries; what lies between belongs to the name
     (0x0780, ""), (0x0900, "Devanagari"), (0x0980, "Bengali"), (0x0A00, "Gurmukhi"), (0x0A80, "Gujarati"), (0x0B00, "Oriya"),
     (0x0B80, "Tamil"), (0x0C00, "Telugu"), (0x0C80, "Kannada"), (0x0D00, "Malayalam"), (0x0D80, "Sinhala"), (0x0E00, "Thai"),
     (0x0E80, "Lao"), (0x0F00, "Tibetan"), (0x1000, "Myanmar"), (0x10A0, "Georgian"), (0x1100, "Hangul"), (0x1200, "Ethiopic"),
-    (0x1380, ""), (0x1780, "Khmer"), (0x1800, ""), (0x1E00, "Latin"), (0x1F00, "Greek"), (0x2000, ""), (0x3040, "Kana"),
+    (0x1380, ""), (0x1780, "Khmer"), (0x1800, ""), (0x1E00, "Latin"), (0x1F00, "Greek"), (0x2000, ""), (0x3040, "Japanese"),
     (0x3100, ""), (0x3130, "Hangul"), (0x3190, ""), (0x3400, "Han"), (0xA000, ""), (0xAC00, "Hangul"), (0xD7B0, ""),
     (0xF900, "Han"), (0xFB00, ""), (0x20000, "Han"), (0x30000, ""),
 )  # fmt: skip
@@ -120,7 +120,7 @@ def asks_for_language(text: str) -> bool:
 
 
 def script(text: str) -> str:
-    """The script of two thirds of the letters; "" where there are few or many kinds. Han with kana is "Kana"."""
+    """The script of two thirds of the letters; "" where there are few or many kinds. Han with kana is "Japanese"."""
     if text.isascii():
         return "Latin"
     points = np.frombuffer(text[:_WINDOW].encode("utf-32-le", "surrogatepass"), "<u4")
@@ -133,8 +133,8 @@ def script(text: str) -> str:
         name = _SCRIPT_NAMES[int(place)]
         of[name] = of.get(name, 0) + count
     of.pop("", 0)
-    if of.get("Kana", 0) * 5 > of.get("Han", 0):
-        of["Kana"] = of.get("Kana", 0) + of.pop("Han", 0)
+    if of.get("Japanese", 0) * 5 > of.get("Han", 0):
+        of["Japanese"] = of.get("Japanese", 0) + of.pop("Han", 0)
     if not of:
         return ""
     best = max(of, key=lambda name: of[name])
@@ -169,7 +169,7 @@ def compare(prompt: str, answer: str) -> tuple[str, str] | None:
         one = words(prompt)
         other = words(answer) if one else ""
         return (one, other) if other else None
-    if {theirs, ours} == {"Han", "Kana"}:
+    if {theirs, ours} == {"Han", "Japanese"}:
         return None
     latin = prompt if theirs == "Latin" else answer if ours == "Latin" else None
     if latin is None:

@@ -40,7 +40,7 @@ NOVA_FORBIDDEN: Final = (
     "[EOS]", "<image>", "<video>",
 )  # fmt: skip
 _NOVA_IMAGES = 10
-# What Vertex answers with "Please use a valid role: user, model", and what to write. A role of no kind is `structure`'s to name.
+# Vertex answers "use a valid role: user, model", also to results (crmne/ruby_llm, issue 678). Beside each, what to write.
 _GEMINI_FIXES = {
     "assistant": "write 'model'.",
     "system": "move its text to systemInstruction.",

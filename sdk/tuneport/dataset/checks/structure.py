@@ -44,16 +44,17 @@ Given = Mapping[str, Any]
 
 def is_plain(row: Given, last: str = "assistant") -> bool:
     """A conversation of nothing but roles and non-blank text in turn, that ends on `last`: valid without a closer look."""
-    turns = row.get("messages")
+    turns: Any = row.get("messages")
+    every: Any = turns  # no cast() here: each is a call, and these are made for every turn
     if type(turns) is not list:
         return False
     after: tuple[str, ...] = _FIRST
     role: Any = None
-    for turn in cast("list[Any]", turns):
-        if type(turn) is not dict or len(cast("dict[str, Any]", turn)) != 2:
+    for turn in every:
+        given: Any = turn
+        if type(turn) is not dict or len(given) != 2:
             return False
-        role = cast("dict[str, Any]", turn).get("role")
-        content: Any = cast("dict[str, Any]", turn).get("content")
+        role, content = given.get("role"), given.get("content")
         if role not in after or type(content) is not str or not content.strip(INVISIBLE):
             return False
         after = _AFTER[role]

@@ -53,15 +53,16 @@ def has_tools(row: Mapping[str, Any]) -> bool:
     """Whether the row declares, calls or answers a tool, or is so unlike a row that a closer look is due."""
     if len(row) > 1 and ("tools" in row or "parallel_tool_calls" in row):
         return True
-    turns = row.get("messages")
-    return type(turns) is list and _turns_have(cast("list[Any]", turns))
+    turns: Any = row.get("messages")
+    every: Any = turns
+    return type(turns) is list and _turns_have(every)
 
 
 def _turns_have(turns: list[Any]) -> bool:
     for turn in turns:
+        given: Any = turn  # no cast(): it is a call, for every turn
         if type(turn) is not dict:
             continue
-        given = cast("dict[str, Any]", turn)
         if len(given) != 2 or "content" not in given or given.get("role") in _TOOL_ROLES:
             return True
     return False
