@@ -4,14 +4,23 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test check bench starter clean
+.PHONY: demo test contract kills corpus check bench clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.local  ## tune the starter model and compare it with its base, offline
 	$(BIN)/tuneport demo
 
 test: $(VENV)/.dev  ## install and pass the tests
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --ignore=tests/contract $(PYTEST_ARGS)
+
+contract: $(VENV)/.dev  ## one suite over every backend, kill -9 at many points included: some eight minutes
+	$(BIN)/python -m pytest tests/contract $(PYTEST_ARGS)
+
+kills: $(VENV)/.dev  ## 34 random kills for each backend
+	TUNEPORT_KILLS=34 $(BIN)/python -m pytest tests/contract/test_kill.py
+
+corpus: $(VENV)/.dev  ## recall and false alarms of the data checks
+	$(BIN)/python -m tests.corpus
 
 check: $(VENV)/.dev  ## everything that reads the code without running it
 	$(BIN)/ruff check .

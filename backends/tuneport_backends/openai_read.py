@@ -84,7 +84,9 @@ def snapshot(job: Mapping[str, Any], *, cancelling: bool = False) -> Snapshot:
         ours = JobStatus.CANCELLING
     names = ("trained_tokens", "fine_tuned_model", "estimated_finish", "finished_at")
     why = reason(job)
-    if ours is JobStatus.UNKNOWN and why is None:
+    if ours is JobStatus.SUCCEEDED and not text(job, "fine_tuned_model"):
+        ours, why = JobStatus.UNKNOWN, f"the provider calls it {word!r}, but names no tuned model yet"
+    elif ours is JobStatus.UNKNOWN and why is None:
         why = f"the provider calls it {word!r}, a state that this version of tuneport does not know"
     return Snapshot(
         status=ours,

@@ -65,7 +65,8 @@ AZURE = Service(
 BEDROCK = Service(
     name="bedrock-openai",
     title="Bedrock's OpenAI-compatible endpoint",
-    keys=("AWS_BEARER_TOKEN_BEDROCK", "AWS_ACCESS_KEY_ID", "AWS_PROFILE"),
+    # A Bedrock API key: signing by AWS's own keys (SigV4) needs a body that can be read twice, and the SDK streams uploads.
+    keys=("AWS_BEARER_TOKEN_BEDROCK",),
     places=("AWS_BEDROCK_BASE_URL", "AWS_REGION", "AWS_DEFAULT_REGION"),
     options=("base_url", "region"),
     graders=frozenset({"lambda"}),
@@ -103,9 +104,7 @@ def missing(service: Service) -> str | None:
     """What keeps the service from being asked, in a sentence with the fix; None where nothing is seen to be missing."""
     if find_spec("openai") is None:
         return f"{service.title} needs the openai package, which is not installed: {EXTRA}"
-    if (
-        not credentials(service) and service.name != BEDROCK.name
-    ):  # AWS's chain has files and roles too: asked when used
+    if not credentials(service):
         return f"no credentials for {service.title} were found: set {' or '.join(service.keys)} (the SDK comes with {EXTRA})."
     if service.name == AZURE.name and base_url(service, {}) is None:
         return f"{service.title} has no address: set AZURE_OPENAI_ENDPOINT, or the option base_url."
@@ -179,7 +178,7 @@ def _azure(options: Mapping[str, Any]) -> OpenAI:
 
 
 def _bedrock(options: Mapping[str, Any]) -> OpenAI:
-    """Signed by AWS's own chain unless there is a Bedrock API key. AWS's guide has fine-tuning below /v1."""
+    """AWS's guide has fine-tuning below /v1."""
     import openai
 
     region = options.get("region") or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")

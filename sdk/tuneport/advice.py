@@ -299,7 +299,8 @@ def _next(best: Way, source: str, model: str | None) -> str:
     target = model or "local:starter"
     return {
         "fine-tune": f"tuneport plan {source} --model {target}",
-        "few-shot": "put four of the rows before the question, and measure: tuneport evaluate, before you tune",
+        "few-shot": "put four of the rows before the question, and measure before you tune: "
+        f"tuneport advise {source} --model {target}",
         "prompt": "describe the task in a system prompt, and measure it on held-out rows before you tune",
         "retrieval": "look the facts up and put them into the prompt; fine-tune for the form of the answer at most",
     }[best]

@@ -155,7 +155,7 @@ class FineTuneJob:
             status=JobStatus.PREPARING,
             created_at=created,
             updated_at=created,
-            spec=spec.model_dump(mode="json"),
+            spec=spec.to_store(),
             plan=ready.plan.model_dump(mode="json"),
             ref=None,
             host=socket.gethostname(),
@@ -544,9 +544,14 @@ class FineTuneJob:
             return self
         self._demand_here("cancel")
         if self._record.ref is None:
-            self._record = self._store.update(self.id, status=JobStatus.CANCELLED, resumable=True)
-            return self
-        self._backend.cancel(self._record.ref)
+            with self._claimed(_new_owner()):  # else whoever is submitting it would start what was called cancelled
+                self._record = record = self._store.get(self.id)
+                ref = record.ref or self._backend.adopt(record.tag, self.directory)
+                if ref is None:
+                    self._record = self._store.update(self.id, status=JobStatus.CANCELLED, resumable=True)
+                    return self
+                self._record = self._store.update(self.id, ref=dict(ref))
+        self._backend.cancel(self._record.ref or {})
         return self.refresh()
 
     def pause(self) -> Self:
@@ -577,7 +582,8 @@ class FineTuneJob:
         if not self._record.resumable and status.terminal:
             reason = f" ({self._record.error})" if self._record.error else ""
             raise JobError(
-                f"{self.id} cannot be resumed{reason}: it would fail again. Correct the cause and create a new job.",
+                f"{self.id} cannot be resumed{reason}: {self._no_resume or 'it would fail again'}. Create a new job, with the "
+                "cause corrected where it failed.",
                 job_id=self.id,
             )
         if self._record.ref is None:
@@ -634,6 +640,17 @@ class FineTuneJob:
             )
         return backend
 
+    @property
+    def _no_resume(self) -> str:
+        """Why the backend resumes no job that has ended; "" where it does."""
+        support = self._backend.capabilities().features.get("resume")
+        return support.reason if support is not None else ""
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a job of this backend can be resumed after it was cancelled or interrupted."""
+        return not self._no_resume
+
     def delete(self) -> Sequence[str]:
         """Remove the job and every file that it made; returns the paths removed. Refused while it runs."""
         if not self.status.terminal and self._record.ref is not None:
@@ -642,7 +659,10 @@ class FineTuneJob:
         removed: list[str] = []
         backend = self._backend
         if isinstance(backend, CleansUp) and self._record.ref is not None:
-            removed += backend.clean_up(self._record.ref)
+            made = backend.made(self._record.ref)
+            gone = backend.clean_up(self._record.ref)
+            # Another account or endpoint answers "not found" to everything: what was not removed is said.
+            removed += [*gone, *(f"not found at the provider: {thing}" for thing in made if thing not in gone)]
         if self._record.directory is not None and Path(self._record.directory).exists():
             shutil.rmtree(self._record.directory)
             removed.append(self._record.directory)
@@ -712,7 +732,7 @@ def _compile(directory: Path, ready: preflight.Prepare) -> None:
         for name, rows in ready.parts.items():
             if rows:
                 write_rows(temporary / f"{name}.jsonl", rows)
-        (temporary / "spec.json").write_text(ready.spec.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        (temporary / "spec.json").write_text(json.dumps(ready.spec.to_store(), indent=2) + "\n", encoding="utf-8")
         (temporary / "plan.json").write_text(ready.plan.model_dump_json(indent=2) + "\n", encoding="utf-8")
         temporary.rename(directory)
     except OSError as error:
@@ -738,7 +758,8 @@ def _died_here(owner: str) -> bool:
     if host != socket.gethostname():
         return False
     try:
-        return psutil.Process(int(pid)).create_time() != float(started)
+        process = psutil.Process(int(pid))
+        return process.create_time() != float(started) or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
 

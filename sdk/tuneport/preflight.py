@@ -33,7 +33,7 @@ from tuneport.errors import (
 )
 from tuneport.result import HyperparameterNote, LedgerTotals
 from tuneport.spec import FineTuneSpec, ModelId
-from tuneport.strict import Strict
+from tuneport.strict import Strict, suggest
 
 Rows = list[Mapping[str, Any]]
 Privacy = Literal["block", "redact", "allow"]
@@ -231,6 +231,16 @@ def prepare(spec: FineTuneSpec, dataset: Any, validation: Any = None, test: Any 
     """Read, check, split, mix and resolve. Problems are gathered in the plan; only an unknown backend raises at once."""
     backend, entry = _backend(spec.model), catalog.find(spec.model)
     issues = list(backend.check(spec)) if backend is not None else []
+    if entry is None and (near := catalog.entries(spec.model_id.backend)):
+        issues.append(
+            Issue(
+                code="model.unknown",
+                severity="warning",
+                message=f"{spec.model} is not in the catalog of models that can be tuned: "
+                f"{suggest(spec.model_id.model, [known.id for known in near])}",
+                fix="see tuneport models; a model of your own goes into catalog.yaml.",
+            )
+        )
     if spec.webhook is not None and (words := webhook.problem(spec.webhook)):
         issues.append(Issue(code="webhook.unusable", message=words))
     given = {"validation": validation, "test": test}
@@ -367,7 +377,7 @@ def _checked(
         issues.append(
             Issue(
                 code="plan.not-checked",
-                severity="error" if stops else "warning",
+                severity="error" if stops else "warning" if target is None or target.cloud else "info",
                 message=f"not checked: {line}.",
                 fix="install what is missing, or set privacy='allow'." if stops else "install what is missing.",
             )

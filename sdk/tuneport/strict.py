@@ -44,6 +44,14 @@ class Strict(_Base):
         except ValidationError as error:
             raise spec_error(error, cls) from None
 
+    def model_post_init(self, context: Any, /) -> None:  # noqa: ARG002
+        # A record says its kind and its objective also where nobody chose them; the rest of what is unset stays unset in it.
+        self.__pydantic_fields_set__.update({"kind", "schema_version", "objective"} & set(type(self).model_fields))
+
+    def to_store(self) -> dict[str, Any]:
+        """What was set, as JSON: a field that was left unset is still unset when it is read back, so that it is not sent."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
     @classmethod
     def from_stored(cls, data: Mapping[str, Any]) -> Self:
         """Validate what tuneport itself wrote, perhaps in another version: unknown keys are ignored at every depth."""

@@ -157,8 +157,9 @@ def test_a_disk_that_is_full_at_the_start_leaves_nothing(home: Path, model: str,
 
 
 def test_a_disk_that_fills_while_training_is_said_and_the_job_goes_on_when_there_is_room(
-    home: Path, model: str, data: Path
+    tmp_path: Path, model: str, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("TUNEPORT_HOME", str(tmp_path / "home"))  # its database is small, and below the limit
     words = ["--method", "full", "--name", "full-disk", "--set", "hyperparameters.max_steps=4", "--option", "threads=1"]
     said = on_a_full_disk(150_000, "run", str(data), "--model", model, *words)
     assert "disk" in said

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -163,3 +166,40 @@ def test_advise_prints_its_reasons(good: Path) -> None:
     assert status == 0
     assert "points:" in said
     assert "next:" in said
+
+
+def test_what_was_not_checked_names_the_extra_in_full(good: Path) -> None:
+    code = (
+        "import sys, importlib.util as u; real = u.find_spec\n"
+        "from tuneport.dataset import scan\n"
+        "scan.find_spec = lambda name: None if name == 'phonenumbers' else real(name)\n"
+        "from tuneport.cli.app import run\n"
+        "run(['validate', sys.argv[1]])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(good)], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert "not checked: privacy: phonenumbers is not installed (pip install 'tuneport[data]')" in done.stdout
+
+
+def test_a_model_that_nobody_knows_is_named_before_anything_is_uploaded(good: Path) -> None:
+    _, said, _ = run("plan", str(good), "--model", "openai:gpt-4.1-minni-2025-04-14")
+    assert "is not in the catalog" in said
+    assert "gpt-4.1-mini-2025-04-14" in said
+
+
+def test_ctrl_c_ends_a_check_with_its_children_and_without_a_traceback(tmp_path: Path) -> None:
+    path = tmp_path / "large.jsonl"
+    path.write_text("".join(json.dumps(row(n)) + "\n" for n in range(150_000)))
+    child = subprocess.Popen(
+        [sys.executable, "-m", "tuneport.cli", "validate", str(path), "--workers", "2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    time.sleep(3)
+    os.killpg(child.pid, signal.SIGINT)  # as a terminal sends it: to the children too
+    out, err = child.communicate(timeout=60)
+    assert "Traceback" not in out + err
+    assert child.returncode in {0, 130}

@@ -131,7 +131,7 @@ def events(job_id: str, follow: bool, as_json: bool) -> int:
 @click.argument("job_id", metavar="ID")
 @json_option
 def cancel(job_id: str, as_json: bool) -> int:
-    """End a job. Its last whole checkpoint stays, so that it can be resumed."""
+    """End a job. Its last whole checkpoint stays, so that a local job can be resumed."""
     job = FineTuneJob.get(job_id)
     before = job.status
     job.cancel()
@@ -140,7 +140,8 @@ def cancel(job_id: str, as_json: bool) -> int:
     elif before.terminal:
         console.print(f"{job.id} had ended already: {styled(before)}.")
     else:
-        console.print(f"{job.id} is {styled(job.status)}. To go on later: tuneport resume {job.id}")
+        later = f" To go on later: tuneport resume {job.id}" if job.goes_on else ""
+        console.print(f"{job.id} is {styled(job.status)}.{later}")
     return 0
 
 
@@ -189,9 +190,13 @@ def rm(job_id: str, yes: bool, as_json: bool) -> int:
 @json_option
 def pause(job_id: str, as_json: bool) -> int:
     """Pause a job where its provider can; `resume` goes on."""
-    job = FineTuneJob.get(job_id).pause()
+    job = FineTuneJob.get(job_id)
+    before = job.status
+    job.pause()
     if as_json:
         print_json(job_data(job))
+    elif before.terminal:
+        console.print(f"{job.id} had ended already: {styled(before)}.")
     else:
         console.print(f"{job.id} is {styled(job.status)}. To go on: tuneport resume {job.id}")
     return 0

@@ -87,7 +87,7 @@ def _print_support(names: list[str]) -> None:
     for name in names:
         for row in support.rows(name):
             mark = "[green]yes[/]" if row.supported else "[yellow]no[/]"
-            shown.add_row(row.backend, row.what, row.kind, mark, row.reason, row.until)
+            shown.add_row(row.backend, row.what, row.kind, mark, escape(row.reason), escape(row.until))
     console.print(shown)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar
 import click
 from pydantic import BaseModel
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -171,9 +172,10 @@ def print_result(result: FineTuneResult) -> None:
         )
     usage = result.usage
     memory = f", peak memory {usage.peak_memory_bytes / 2**20:,.0f} MiB" if usage.peak_memory_bytes else ""
-    console.print(f"time: {duration(usage.wall_seconds)} on {', '.join(usage.devices) or '?'}{memory}")
+    devices = f" on {', '.join(usage.devices)}" if usage.devices else ""
+    console.print(f"time: {duration(usage.wall_seconds)}{devices}{memory}")
     for warning in result.warnings:
-        console.print(f"[yellow]note[/]: {warning}", soft_wrap=True)
+        console.print(f"[yellow]note[/]: {escape(warning)}", soft_wrap=True)
     console.print(f"model: {result.model}", markup=False, soft_wrap=True)
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 
 import click
 import yaml
+from rich.markup import escape
 
 from tuneport import preflight
 from tuneport.cli.output import (
@@ -269,10 +270,11 @@ def print_plan(made: Plan) -> None:
         shown = table("hyperparameter", "requested", "effective", "why")
         for note in made.hyperparameters:
             requested = "" if note.requested is None else str(note.requested)
-            shown.add_row(note.name, requested, "–" if note.effective is None else str(note.effective), note.reason)
+            effective = "–" if note.effective is None else str(note.effective)
+            shown.add_row(note.name, escape(requested), escape(effective), escape(note.reason))
         console.print(shown)
     for issue in made.issues[:_SHOWN]:
-        colour = "red" if issue.severity == "error" else "yellow"
+        colour = {"error": "red", "warning": "yellow"}.get(issue.severity, "dim")
         console.print(f"[{colour}]{issue.severity}[/]", end=" ")
         console.print(str(issue), markup=False, soft_wrap=True)
     told = {str(issue) for issue in made.issues}

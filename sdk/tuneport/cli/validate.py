@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import click
+from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tuneport import preflight
@@ -206,7 +207,7 @@ def _verdict(report: ValidationReport) -> None:
     why = "; ".join(f"{part.name} {part.value:.0%} ({part.why})" for part in weakest)
     console.print(f"score: {report.score.value} of 100" + (f"; {why}" if why else ""), markup=False, soft_wrap=True)
     for missing in report.not_checked:
-        console.print(f"[yellow]not checked[/]: {missing}", soft_wrap=True)
+        console.print(f"[yellow]not checked[/]: {escape(missing)}", soft_wrap=True)
     errors = sum(
         n for code, n in report.counts.items() if any(i.code == code and i.severity == "error" for i in report.issues)
     )

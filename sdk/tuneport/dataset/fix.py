@@ -92,7 +92,8 @@ def write_fixed(
 ) -> FixReport:
     """Write the repaired rows as JSONL to `out` (`.gz` compresses), under a temporary name until it is whole."""
     path = Path(out).expanduser()
-    if isinstance(data, (str, Path)) and path.exists() and path.samefile(data):
+    inputs = [Path(name) for name in open_source(data).files] if isinstance(data, (str, Path)) else []
+    if path.exists() and any(file.exists() and path.samefile(file) for file in inputs):
         raise DatasetError(f"{path} is the input: name another file, so that nothing is lost.", source=str(path))
     tally = _Tally()
     with _opened(path) as file:

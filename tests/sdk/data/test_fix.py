@@ -187,3 +187,13 @@ def test_the_input_is_never_written_over(write: Write) -> None:
     with pytest.raises(DatasetError, match="is the input"):
         preflight.fix(path, path)
     assert path.read_bytes()
+
+
+def test_an_output_that_a_glob_matches_is_refused_and_another_is_written_over(write: Write) -> None:
+    first = write(chat(), name="a.jsonl")
+    write(chat("Other?", "No."), name="b.jsonl")
+    pattern, out = str(first.with_name("*.jsonl")), first.with_name("out.json")
+    with pytest.raises(DatasetError, match="is the input"):
+        preflight.fix(pattern, first)
+    for _ in range(2):
+        assert preflight.fix(pattern, out).written == 2

@@ -163,9 +163,9 @@ class PrivacyCheck:
         elif self.cloud and self.choice == "allow":
             fix = "none, as privacy='allow' was chosen: it is uploaded as it is."
         else:
-            fix = f"remove it, or replace it by {placeholder}: --fix does" + (
-                ", and --privacy redact." if self.cloud else "."
-            )
+            serious = CODES[code].severity == "error"
+            how = "--fix does" if serious else "--fix with --privacy redact does"
+            fix = f"remove it, or replace it by {placeholder}: {how}."
         if kind == "secret":
             fix += " Revoke it: it was in a file."
         block = self.cloud and self.choice == "block"
