@@ -10,6 +10,7 @@ import contextlib
 import json
 import shutil
 import socket
+import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
@@ -79,7 +80,6 @@ class FineTuneJob:
     def __init__(self, store: Store, record: JobRecord) -> None:
         self._store = store
         self._record = record
-        self._owner = ""
         self.stale: str | None = None  # why the last look failed; the status is then the one before
 
     # Making and finding
@@ -177,6 +177,11 @@ class FineTuneJob:
         return job
 
     def _submit(self, resolved: Resolved, owner: str) -> None:
+        with self._claimed(owner):
+            self._send(resolved)
+
+    def _send(self, resolved: Resolved) -> None:
+        """Upload and create. The caller holds the claim, and has seen under it that nobody has submitted meanwhile."""
         directory = self.directory
         prepared = Prepared(
             job_id=self.id,
@@ -186,25 +191,24 @@ class FineTuneJob:
             directory=directory,
             splits=_splits(directory),
         )
-        with self._claimed(owner):
-            for split in prepared.splits:  # here, so that a resumed intent has them too
-                hashes = [str(row["hash"]) for row in iter_lines(directory / f"{split}.jsonl")]
-                self._store.add_row_hashes(self.id, split, hashes)
-            ref = None
-            try:
-                (directory / _SUBMITTING).write_text(json.dumps({"at": utcnow().isoformat()}), encoding="utf-8")
-                ref = self._backend.submit(prepared)
-            except SubmitUnknownError as error:
-                ref = self._adopt_within_window()
-                if ref is None:
-                    self._record = self._store.update(
-                        self.id, status=JobStatus.INTERRUPTED, error=f"{error} {_NOTHING_LISTED}", resumable=True
-                    )
-                    raise
-            except TuneportError as error:
-                self._record = self._store.update(self.id, status=JobStatus.FAILED, error=str(error), resumable=True)
+        for split in prepared.splits:  # here, so that a resumed intent has them too
+            hashes = [str(row["hash"]) for row in iter_lines(directory / f"{split}.jsonl")]
+            self._store.add_row_hashes(self.id, split, hashes)
+        ref = None
+        try:
+            (directory / _SUBMITTING).write_text(json.dumps({"at": utcnow().isoformat()}), encoding="utf-8")
+            ref = self._backend.submit(prepared)
+        except SubmitUnknownError as error:
+            ref = self._adopt_within_window()
+            if ref is None:
+                self._record = self._store.update(
+                    self.id, status=JobStatus.INTERRUPTED, error=f"{error} {_NOTHING_LISTED}", resumable=True
+                )
                 raise
-            self._record = self._store.update(self.id, ref=dict(ref), status=JobStatus.QUEUED, error=None)
+        except TuneportError as error:
+            self._record = self._store.update(self.id, status=JobStatus.FAILED, error=str(error), resumable=True)
+            raise
+        self._record = self._store.update(self.id, ref=dict(ref), status=JobStatus.QUEUED, error=None)
 
     def _adopt_within_window(self) -> Ref | None:
         """What a create whose reply was lost has made; looked for until the provider's listing must show it. Never spends."""
@@ -219,7 +223,6 @@ class FineTuneJob:
             left = end - time.time()
             if ref is not None or left <= 0:
                 return ref
-            self._store.claim(self.id, self._owner, CLAIM_SECONDS)
             time.sleep(min(pace.next(), left))
 
     def _sent_at(self) -> float:
@@ -230,15 +233,24 @@ class FineTuneJob:
 
     @contextlib.contextmanager
     def _claimed(self, owner: str) -> Generator[None]:
-        self._owner = owner
         if not self._claim(owner):
             raise JobError(
                 f"{self.id} is being submitted by another process. Look again in a moment: tuneport show {self.id}",
                 job_id=self.id,
             )
+        done = threading.Event()
+
+        def renew() -> None:  # an upload may last longer than a claim
+            while not done.wait(CLAIM_SECONDS / 4):
+                self._store.claim(self.id, owner, CLAIM_SECONDS)
+
+        renewing = threading.Thread(target=renew, daemon=True)
+        renewing.start()
         try:
             yield
         finally:
+            done.set()
+            renewing.join()
             self._store.release(self.id, owner)
 
     def _claim(self, owner: str) -> bool:
@@ -587,23 +599,28 @@ class FineTuneJob:
                 job_id=self.id,
             )
         if self._record.ref is None:
-            owner = _new_owner()
-            with self._claimed(owner):
+            with self._claimed(_new_owner()):  # one claim over looking and sending: who comes after sees what was sent
+                self._record = self._store.get(self.id)
+                if self._record.ref is not None:
+                    return self  # somebody else has resumed it
                 # A create may have been sent just before its process died: its job must have had time to be listed.
                 ref = self._adopt_within_window()
-                if ref is not None:
-                    self._record = self._store.update(
-                        self.id, ref=dict(ref), status=JobStatus.QUEUED, error=None, resumable=False
-                    )
-                    return self.refresh()
-            self._submit(self._backend.resolve(self.spec, _splits(self.directory)), _new_owner())
-            return self
+                if ref is None:
+                    self._send(self._backend.resolve(self.spec, _splits(self.directory)))
+                    return self
+                self._record = self._store.update(
+                    self.id, ref=dict(ref), status=JobStatus.QUEUED, error=None, resumable=False
+                )
+            return self.refresh()
         backend = self._backend
         if not isinstance(backend, Resumes):
             raise UnsupportedError(f"the {self.backend} backend cannot resume a job", feature="resume")
         with self._claimed(_new_owner()):
-            attempt = self._record.attempt + 1
-            ref = backend.resume(self._record.ref, attempt)
+            before, self._record = self._record.attempt, self._store.get(self.id)
+            if self._record.attempt != before or not self._record.status.terminal:
+                return self  # somebody else has resumed it
+            attempt = before + 1
+            ref = backend.resume(self._record.ref or {}, attempt)
             self._record = self._store.update(
                 self.id, ref=dict(ref), status=JobStatus.QUEUED, attempt=attempt, error=None, resumable=False
             )

@@ -132,7 +132,7 @@ class FineTuneSpec(Strict):
     resources: Resources = Field(default_factory=Resources)
     options: dict[str, Any] = Field(default_factory=dict, description="the backend's own options")
     privacy: Literal["block", "redact", "allow"] = "block"
-    budget_usd: float | None = Field(default=None, ge=0)
+    budget_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     name: str | None = None
     seed: int = Field(default=42, ge=0, le=2**31 - 1)
     metadata: dict[str, str] = Field(default_factory=dict)

@@ -9,6 +9,7 @@ import click
 
 from tuneport import registry
 from tuneport.cli.output import console, json_option, print_json
+from tuneport.errors import SpecError
 from tuneport.job import FineTuneJob
 
 
@@ -28,6 +29,10 @@ def chat(
     turns: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
 
     def ask(text: str) -> Any:
+        if not text.strip():
+            raise SpecError(
+                "the message is empty, and a call may cost: write one, as in --message 'Where is my order?'"
+            )
         turns.append({"role": "user", "content": text})
         answer = session.chat(turns, temperature=temperature, max_tokens=max_tokens)
         turns.append({"role": "assistant", "content": answer.content})

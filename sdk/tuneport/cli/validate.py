@@ -212,7 +212,9 @@ def _verdict(report: ValidationReport) -> None:
         n for code, n in report.counts.items() if any(i.code == code and i.severity == "error" for i in report.issues)
     )
     if errors:
-        console.print(f"[red]not ready[/]: {errors:,} errors. What a program can mend: --fix OUT.jsonl", soft_wrap=True)
+        mendable = any(issue.severity == "error" and CODES[issue.code].repairable for issue in report.issues)
+        hint = "What a program can mend" if mendable else "The rows that are good, without these"
+        console.print(f"[red]not ready[/]: {errors:,} errors. {hint}: --fix OUT.jsonl", soft_wrap=True)
     else:
         warnings = sum(report.counts.values())
         console.print("[green]ready[/]" + (f", with {warnings:,} warnings to look at" if warnings else ""))

@@ -38,7 +38,11 @@ def write_page(report: ValidationReport, path: Path) -> Path:
         headline=_headline(report),
         groups=groups,
         tokens=tokens,
-        lengths=Markup(histogram(tokens.get("histogram") or [], "rows by length in tokens")),  # noqa: S704  escaped there
+        # Twice: a picture that is scaled down to a telephone's width cannot be read.
+        lengths=[
+            (shown, Markup(histogram(tokens.get("histogram") or [], "rows by length in tokens", width)))  # noqa: S704
+            for shown, width in (("wide", 760), ("narrow", 360))
+        ],
         codes=CODES,
         version=version("tuneport"),
     )
@@ -105,7 +109,7 @@ def histogram(bins: Sequence[Mapping[str, int]], label: str, width: int = 760, h
             parts.append(
                 f'<text class="tick" x="{x:.1f}" y="{bottom - tall - 5:.1f}" text-anchor="middle">{item["rows"]:,}</text>'
             )
-        span = f"{_short(item['from'])}–{_short(item['to'])}"
+        span = f"{_short(item['from'])}–{_short(item['to'])}" if step > 52 else f"{_short(item['from'])}+"
         parts.append(f'<text class="tick" x="{x:.1f}" y="{bottom + 17}" text-anchor="middle">{span}</text>')
     parts.append(
         f'<text class="label" x="{(left + right) / 2}" y="{height - 6}" text-anchor="middle">tokens in a row</text>'
