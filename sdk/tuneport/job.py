@@ -80,6 +80,7 @@ class FineTuneJob:
     def __init__(self, store: Store, record: JobRecord) -> None:
         self._store = store
         self._record = record
+        self._failures = 0  # looks in a row
         self.stale: str | None = None  # why the last look failed; the status is then the one before
 
     # Making and finding
@@ -482,7 +483,7 @@ class FineTuneJob:
             self.refresh()
             self._failures = 0
         except (RateLimitedError, UnavailableError) as error:
-            self._failures = getattr(self, "_failures", 0) + 1
+            self._failures = self._failures + 1
             self.stale = str(error)
             if self._failures >= _PATIENCE:
                 raise

@@ -13,19 +13,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from tuneport.dataset.checks.base import Context
-from tuneport.dataset.checks.turns import TURN_KEYS
+from tuneport.dataset.checks.turns import MEANT, TURN_KEYS
 
 Chat = dict[str, Any]
 Repair = Callable[[Chat, Context], list[str]]
 
 # What other tools call the roles (ShareGPT's, Gemini's, capitalised ones).
-_ROLES = {
-    "human": "user", "prompter": "user", "customer": "user", "input": "user", "question": "user",
-    "gpt": "assistant", "bot": "assistant", "model": "assistant", "ai": "assistant", "chatbot": "assistant",
+_ROLES = MEANT | {
+    "prompter": "user", "input": "user", "question": "user",
     "output": "assistant", "answer": "assistant", "agent": "assistant",
-    "instructions": "system", "context": "system", "observation": "tool", "function_response": "tool",
+    "instructions": "system", "context": "system",
 }  # fmt: skip
-_KNOWN_ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+_KNOWN_ROLES = TURN_KEYS.keys()
 _ROW_KEYS = frozenset({"messages", "tools", "parallel_tool_calls"})
 _CONTROL = re.compile(
     r"<\|[a-z0-9_]{2,40}\|>|</?s>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|<(?:bos|eos|pad|unk)>|\[(?:BOS|EOS)\]"

@@ -29,7 +29,7 @@ TURN_KEYS: dict[str, frozenset[str]] = {
 }
 _STRINGS = ("name", "refusal", "reasoning_content")
 # What other tools call the roles.
-_MEANT = {
+MEANT = {
     "human": "user", "customer": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant", "ai": "assistant",
     "chatbot": "assistant", "observation": "tool", "function_response": "tool",
 }  # fmt: skip
@@ -126,7 +126,7 @@ class Turns:
 
     def _role(self, role: Any, path: str) -> None:
         word = role.strip().lower() if isinstance(role, str) else ""
-        meant = word if word in TURN_KEYS else _MEANT.get(word)
+        meant = word if word in TURN_KEYS else MEANT.get(word)
         self._add(
             "structure.role",
             f"role is {told(role)}; a role is system, developer, user, assistant or tool.",
