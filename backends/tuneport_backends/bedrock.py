@@ -7,7 +7,6 @@ The parts are in `bedrock_*.py`: errors, the clients, requests as plain data, ob
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -34,7 +33,6 @@ from tuneport.errors import (
     AccessDeniedError,
     BackendError,
     JobError,
-    PlanError,
     RejectedError,
     RemoteNotFoundError,
 )
@@ -48,12 +46,12 @@ from tuneport_backends import bedrock_files as files
 from tuneport_backends import bedrock_read as read
 from tuneport_backends import bedrock_request as request
 from tuneport_backends import common
-from tuneport_backends.bedrock_aws import AWS, Payload, credentials, mapping, missing, region_of, text, where
+from tuneport_backends.bedrock_aws import AWS, credentials, missing, region_of, where
 from tuneport_backends.bedrock_chat import BedrockChat
 from tuneport_backends.bedrock_errors import EXTRA
 from tuneport_backends.bedrock_request import Place
+from tuneport_backends.payload import Payload, mapping, text
 
-_LISTED = 4  # jobs; from here one page of the list is cheaper than asking for each
 _NEVER = "nothing: the service does not offer it"
 _ELSEWHERE = "DPO is tuned at openai, azure, vertex and by the local engine"
 _OBJECTIVES: Mapping[str, Support] = {
@@ -113,14 +111,11 @@ class BedrockBackend:
         at = request.place(spec.options)
         files.demand_bucket(aws, at)
         dialect = self.target(spec.model_id.model, spec.objective.kind).dialect
-        uploads: dict[str, str] = {}
         files.remember(prepared.directory, _where(aws, at))
-        for split in ("train", "validation"):
-            path = common.compiled(prepared.directory, split, dialect)
-            if path is not None:
-                uploads[split] = files.uploaded(aws, at, path, prepared.tag)
-        if "train" not in uploads:
-            raise PlanError(f"{prepared.directory} holds no training rows.")
+        uploads = {
+            split: files.uploaded(aws, at, path, prepared.tag)
+            for split, path in common.uploads(prepared, dialect).items()
+        }
         body = request.body(spec, prepared.resolved.hyperparameters, at, uploads, prepared.tag)
         try:
             arn = aws.create(body, prepared.tag)
@@ -156,32 +151,21 @@ class BedrockBackend:
     # Following it
 
     def snapshots(self, refs: Sequence[Ref]) -> list[Snapshot]:
-        """From one page of the list where there are many. One that is gone is UNKNOWN, unless it was asked for alone."""
-        found: dict[str, Payload] = {}
-        groups: dict[tuple[Any, ...], list[Ref]] = {}
-        for ref in refs:
-            groups.setdefault(tuple(sorted(where(ref).items())), []).append(ref)
-        for group in groups.values():
-            if len(group) >= _LISTED:
-                page = AWS(group[0]).listed(
-                    *("list_model_customization_jobs", "modelCustomizationJobSummaries", "listing jobs"),
-                    pages=1,
-                    maxResults=1000,
-                    sortBy="CreationTime",
-                    sortOrder="Descending",
-                )
-                found |= {str(job.get("jobArn")): job for job in page}
-        return [self._snapshot(ref, found.get(ref["provider_id"]), alone=len(refs) == 1) for ref in refs]
+        return common.snapshots(refs, place=where, page=self._page, look=self._look)
 
-    def _snapshot(self, ref: Ref, job: Payload | None, *, alone: bool) -> Snapshot:
-        if job is None or job.get("status") == "Failed":  # the list does not say why
-            try:
-                job = self._job(ref)
-            except RemoteNotFoundError as error:
-                if alone:
-                    raise
-                return Snapshot(JobStatus.UNKNOWN, raw="not found", reason=error.message)
-        return read.snapshot(job)
+    def _page(self, ref: Ref) -> dict[str, Payload]:
+        page = AWS(ref).listed(
+            *("list_model_customization_jobs", "modelCustomizationJobSummaries", "listing jobs"),
+            pages=1,
+            maxResults=1000,
+            sortBy="CreationTime",
+            sortOrder="Descending",
+        )
+        return {str(job.get("jobArn")): job for job in page}
+
+    def _look(self, ref: Ref, job: Payload | None) -> Snapshot:
+        whole = job is not None and job.get("status") != "Failed"  # the list does not say why
+        return read.snapshot(job if job is not None and whole else self._job(ref))
 
     def _job(self, ref: Ref) -> Payload:
         try:
@@ -244,7 +228,7 @@ class BedrockBackend:
                     warnings.append(f"the table {name} is not in the curve: {error}")
                 continue
             tables[name] = read.table(raw)
-            artifacts.append(_kept(directory, name, raw))
+            artifacts.append(common.kept(directory, name.rpartition("/")[2], raw))
         points = read.curve(tables[read.TRAINING], tables[read.VALIDATION])
         times: dict[str, datetime | None] = read.timeline(job)
         return common.tuned(
@@ -388,13 +372,3 @@ def _key(ref: Ref, *parts: str) -> str:
 def _output(ref: Ref, name: str) -> str:
     """The key of an artifact: Bedrock writes into a folder named after the last part of the job's ARN."""
     return _key(ref, ref["tag"], "output", f"model-customization-job-{ref['provider_id'].rpartition('/')[2]}", name)
-
-
-def _kept(directory: Path, name: str, table: bytes) -> Artifact:
-    """In the job's directory, as the bucket's own copy can be deleted."""
-    path = directory / "artifacts" / name.rpartition("/")[2]
-    path.parent.mkdir(exist_ok=True)
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_bytes(table)
-    temporary.replace(path)
-    return Artifact(kind="metrics", path=str(path), bytes=len(table), sha256=hashlib.sha256(table).hexdigest())

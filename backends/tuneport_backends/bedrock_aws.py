@@ -25,18 +25,19 @@ from tuneport.errors import (
     UnavailableError,
 )
 from tuneport_backends.bedrock_errors import EXTRA, KEYS, asking, creating
+from tuneport_backends.payload import Payload, mapping, objects, text
 
-Payload = dict[str, Any]
 WHERE = ("region", "profile", "endpoint_url")  # of the options: where the job lives
 ATTEMPTS = 4  # with botocore's backoff and jitter; a create gets one
 _CONNECT, _READ = 10, 120  # seconds
 _RAW = "tuneport-raw"
+_TOKEN = "AWS_BEARER_TOKEN_BEDROCK"  # noqa: S105  (a variable's name)
 _KEPT_CLIENTS = 16
 _clients: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
 _lock = threading.Lock()
 _PLACES = ("AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
 _SOURCES = (
-    *("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_BEARER_TOKEN_BEDROCK", "AWS_ROLE_ARN"),
+    *("AWS_ACCESS_KEY_ID", "AWS_PROFILE", _TOKEN, "AWS_ROLE_ARN"),
     *("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"),
 )
 
@@ -121,6 +122,8 @@ def _connected(service: str, options: Mapping[str, Any], attempts: int, *of: obj
             connect_timeout=_CONNECT,
             read_timeout=_READ,
             s3={"addressing_style": "path"} if address else {},  # a stand-in has no name for each bucket
+            # botocore takes a variable that is set and empty for a token.
+            signature_version="v4" if service.startswith("bedrock") and os.environ.get(_TOKEN) == "" else None,
             user_agent_extra="tuneport",
         )
         client = session.client(service, endpoint_url=options.get("endpoint_url"), config=config)
@@ -289,31 +292,3 @@ _PART_BYTES = 16 * 2**20
 
 def _request_id(answer: Any) -> str | None:
     return text(mapping(answer.get("ResponseMetadata")), "RequestId")
-
-
-# Reading what came: absent, null and of another type are all "not known".
-
-
-def objects(value: Any) -> list[Payload]:
-    items = cast("list[Any]", value) if isinstance(value, list) else []
-    return [cast("Payload", item) for item in items if isinstance(item, dict)]
-
-
-def mapping(value: Any) -> Payload:
-    return cast("Payload", value) if isinstance(value, dict) else {}
-
-
-def text(payload: Mapping[str, Any], key: str) -> str | None:
-    value = payload.get(key)
-    return value if isinstance(value, str) and value else None
-
-
-def number(value: Any) -> float | None:
-    """A finite number, also where it came as a string."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return None
-    try:
-        found = float(value)
-    except ValueError:
-        return None
-    return found if abs(found) != float("inf") and found == found else None  # noqa: PLR0124  (NaN alone differs from itself)

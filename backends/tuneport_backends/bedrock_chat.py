@@ -14,7 +14,8 @@ from tuneport.dataset import dialects
 from tuneport.errors import NotDeployedError, RejectedError, RemoteNotFoundError
 from tuneport.result import Message
 from tuneport_backends import bedrock_deploy as deploying
-from tuneport_backends.bedrock_aws import AWS, Payload, mapping, number, objects, text
+from tuneport_backends.bedrock_aws import AWS
+from tuneport_backends.payload import Payload, mapping, number, objects, text
 
 CUSTOM = re.compile(r"arn:aws[^:]*:bedrock:([a-z0-9-]+):\d{12}:custom-model/")
 _REGION = re.compile(r"arn:aws[^:]*:bedrock:([a-z0-9-]+):")

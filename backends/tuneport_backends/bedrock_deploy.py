@@ -9,7 +9,8 @@ from tuneport import catalog
 from tuneport.backend import Deployment
 from tuneport.errors import BackendError, RejectedError, RemoteNotFoundError, SpecError
 from tuneport.estimates.money import HOURS_A_MONTH
-from tuneport_backends.bedrock_aws import AWS, Payload, text
+from tuneport_backends.bedrock_aws import AWS
+from tuneport_backends.payload import Payload, text
 
 ON_DEMAND, PROVISIONED = "on-demand", "provisioned"
 _COMMITMENTS: Mapping[str, str] = {"one-month": "OneMonth", "six-months": "SixMonths"}

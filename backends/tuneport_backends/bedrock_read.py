@@ -12,7 +12,7 @@ from tuneport import catalog
 from tuneport.backend import Snapshot
 from tuneport.result import CurvePoint
 from tuneport.status import Event, JobStatus
-from tuneport_backends.bedrock_aws import mapping, number, text
+from tuneport_backends.payload import mapping, number, text
 
 STATES: Mapping[str, JobStatus] = {
     "InProgress": JobStatus.RUNNING,

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 from tuneport import catalog
 from tuneport.backend import Resolved
@@ -225,7 +224,7 @@ def _options(spec: FineTuneSpec) -> list[Issue]:
                 )
             )
     if isinstance(url := own.get("endpoint_url"), str):
-        issues += _url(url)
+        issues += common.address("endpoint_url", url, instead="credentials come from the environment")
     issues += [
         Issue(
             code="hyperparameters.range",
@@ -261,25 +260,6 @@ def _options(spec: FineTuneSpec) -> list[Issue]:
             )
         )
     return issues
-
-
-def _url(url: str) -> list[Issue]:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        return [
-            Issue(
-                code="options.invalid", message=f"endpoint_url is {url!r}: it begins with https:// and a host's name."
-            )
-        ]
-    if parts.username or parts.password or parts.query:
-        return [
-            Issue(
-                code="options.secret",
-                message="endpoint_url has a user, a password or a query: it is stored with the job, as no credential may be.",
-                fix="leave them out; credentials come from the environment.",
-            )
-        ]
-    return []
 
 
 def _knobs(spec: FineTuneSpec) -> Mapping[str, Knob]:

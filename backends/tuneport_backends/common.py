@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 
 from tuneport import catalog
-from tuneport.backend import Ref, Resolved
+from tuneport.backend import Prepared, Ref, Resolved, Snapshot
 from tuneport.dataset import dialects
 from tuneport.dataset.issues import Issue, errors
 from tuneport.dataset.read import iter_lines
-from tuneport.errors import JobError, PlanError, RejectedError
+from tuneport.errors import JobError, PlanError, RejectedError, RemoteNotFoundError
 from tuneport.estimates import CloudSettings, resolve_cloud
 from tuneport.result import (
     Artifact,
@@ -30,7 +32,11 @@ from tuneport.result import (
     Usage,
 )
 from tuneport.spec import FineTuneSpec
+from tuneport.status import JobStatus
+from tuneport_backends.payload import Payload
 
+_LISTED = 4  # jobs; from here one page of the list is cheaper than asking for each
+_CANCEL = "cancel-asked"  # a file in the job's directory: the provider accepted a cancel
 _OURS = frozenset({"row", "hash", "source", "group"})  # what the compiled rows carry beside the row itself
 
 
@@ -58,6 +64,39 @@ def unknown_options(spec: FineTuneSpec, known: Sequence[str]) -> list[Issue]:
         for key in spec.options
         if key not in known
     ]
+
+
+def address(option: str, url: str, *, instead: str, example: str | None = None, plain: bool = True) -> list[Issue]:
+    """What is wrong with an address, which is stored with the job. `instead`: where credentials come from, as a sentence's end.
+    `plain`: whether it may be http://."""
+    parts = urlsplit(url)
+    if parts.scheme not in ({"http", "https"} if plain else {"https"}) or not parts.hostname:
+        only = "" if plain else " (http:// only on this machine, since a token is sent there)"
+        return [
+            Issue(
+                code="options.invalid",
+                message=f"{option} is {url!r}: it begins with https:// and a host's name{only}.",
+                fix=f"write it as in {example}." if example else None,
+            )
+        ]
+    if parts.username or parts.password or parts.query:
+        return [
+            Issue(
+                code="options.secret",
+                message=f"{option} holds a user, a password or a query: it is stored with the job, and no credential may be.",
+                fix=f"leave them out; {instead}.",
+            )
+        ]
+    return []
+
+
+def uploads(prepared: Prepared, dialect: str) -> dict[str, Path]:
+    """The files to upload, by their splits. RejectedError for a row that cannot be said; PlanError without training rows."""
+    found = {split: compiled(prepared.directory, split, dialect) for split in ("train", "validation")}
+    paths = {split: path for split, path in found.items() if path is not None}
+    if "train" not in paths:
+        raise PlanError(f"{prepared.directory} holds no training rows.")
+    return paths
 
 
 def compiled(directory: Path, split: str, dialect: str) -> Path | None:
@@ -93,6 +132,54 @@ def directory_of(ref: Ref) -> Path:
 
 def spec_in(directory: Path) -> FineTuneSpec:
     return FineTuneSpec.from_stored(json.loads((directory / "spec.json").read_text(encoding="utf-8")))
+
+
+def snapshots(
+    refs: Sequence[Ref],
+    *,
+    place: Callable[[Ref], Mapping[str, Any]],
+    page: Callable[[Ref], Mapping[str, Payload]],
+    look: Callable[[Ref, Payload | None], Snapshot],
+) -> list[Snapshot]:
+    """From one page of the list where there are many in one `place`. `look` is given what the page had of a job, if anything.
+    A job that is gone is UNKNOWN, unless it was asked for alone."""
+    listed: dict[str, Payload] = {}
+    groups: dict[tuple[Any, ...], list[Ref]] = {}
+    for ref in refs:
+        groups.setdefault(tuple(sorted(place(ref).items())), []).append(ref)
+    for group in groups.values():
+        if len(group) >= _LISTED:
+            listed |= page(group[0])
+    found: list[Snapshot] = []
+    for ref in refs:
+        try:
+            found.append(look(ref, listed.get(ref["provider_id"])))
+        except RemoteNotFoundError as error:
+            if len(refs) == 1:
+                raise
+            found.append(Snapshot(JobStatus.UNKNOWN, raw="not found", reason=error.message))
+    return found
+
+
+def note_cancel(ref: Ref) -> None:
+    """That the provider accepted a cancel, for those whose states do not say so until it is done."""
+    directory = Path(ref["directory"])
+    if directory.is_dir():
+        (directory / _CANCEL).touch()
+
+
+def cancel_noted(ref: Ref) -> bool:
+    return (Path(ref["directory"]) / _CANCEL).exists()
+
+
+def kept(directory: Path, name: str, table: bytes) -> Artifact:
+    """A table of metrics in the job's directory, as the provider's own copy can be deleted."""
+    path = directory / "artifacts" / name
+    path.parent.mkdir(exist_ok=True)
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_bytes(table)
+    temporary.replace(path)
+    return Artifact(kind="metrics", path=str(path), bytes=len(table), sha256=hashlib.sha256(table).hexdigest())
 
 
 def tuned(

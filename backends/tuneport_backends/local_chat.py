@@ -22,6 +22,8 @@ IDLE_SECONDS = 120.0
 class LocalChat:
     """One child for one model. It starts with the first question, ends when idle, and starts again when asked again."""
 
+    concurrency = 1  # the child answers in turn
+
     def __init__(self, path: Path, *, adapter: Path | None = None, device: str | None = None) -> None:
         self._path, self._adapter, self._device = path, adapter, device
         self._child: subprocess.Popen[str] | None = None
@@ -39,20 +41,36 @@ class LocalChat:
         seed: int | None = None,
     ) -> Message:
         """One answer. Raises DeviceBusyError while a job holds the device, BackendError where the child fails."""
-        with self._lock:
-            self._next += 1
-            request = {
-                "id": self._next,
+        reply = self._request(
+            {
                 "messages": list(messages),
                 "tools": list(tools) if tools else None,
                 "temperature": temperature,
                 "max_tokens": max_tokens,
                 "seed": seed,
             }
-            reply = self._ask(request)
+        )
+        return Message.model_validate(reply)
+
+    def score(
+        self, messages: Sequence[Mapping[str, Any]], answer: str, *, tools: Sequence[Mapping[str, Any]] | None = None
+    ) -> tuple[float, int]:
+        """Summed -ln p of `answer` after `messages`, and its tokens. BackendError where it is longer than the context."""
+        reply = self._request({"messages": list(messages), "tools": list(tools) if tools else None, "answer": answer})
+        return float(reply["nats"]), int(reply["tokens"])
+
+    def score_text(self, text: str) -> tuple[float, int]:
+        """Summed -ln p of a plain text, and its tokens."""
+        reply = self._request({"text": text})
+        return float(reply["nats"]), int(reply["tokens"])
+
+    def _request(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        with self._lock:
+            self._next += 1
+            reply = self._ask({"id": self._next, **fields})
         if "error" in reply:
             raise BackendError(str(reply["error"]))
-        return Message.model_validate(reply)
+        return reply
 
     def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
         line = json.dumps(request) + "\n"

@@ -27,7 +27,7 @@ from tuneport.backend import (
 )
 from tuneport.dataset.checks.base import Target
 from tuneport.dataset.issues import Issue
-from tuneport.errors import JobError, PlanError, RejectedError, RemoteNotFoundError, UnsupportedError
+from tuneport.errors import JobError, RejectedError, RemoteNotFoundError, UnsupportedError
 from tuneport.methods import METHODS
 from tuneport.objectives import OBJECTIVES
 from tuneport.result import Checkpoint, FineTuneResult, ModelRef
@@ -53,10 +53,9 @@ from tuneport_backends.openai_service import (
     shown,
     where,
 )
-from tuneport_backends.openai_wire import Payload, Wire, strings, text
+from tuneport_backends.openai_wire import Wire
+from tuneport_backends.payload import Payload, strings, text
 
-_CANCEL = "cancel-asked"  # a file in the job's directory: the service accepted a cancel
-_LISTED = 4  # jobs; from here one page of the list is cheaper than asking for each
 _NEVER = "nothing: the service does not offer it"
 _OBJECTIVES: Mapping[str, Support] = {
     "cpt": Unsupported("the service tunes on conversations, not on plain text", _NEVER),
@@ -121,13 +120,9 @@ class OpenAIBackend:
         """Uploads what is not there yet, then creates, once. What was said to be missing is missing before any upload."""
         spec, wire = prepared.spec, Wire(self.service, prepared.spec.options)
         dialect = self.target(spec.model_id.model, spec.objective.kind).dialect
-        sent: dict[str, str] = {}
-        for split in ("train", "validation"):
-            path = common.compiled(prepared.directory, split, dialect)
-            if path is not None:
-                sent[split] = files.uploaded(wire, path, prepared.tag)
-        if "train" not in sent:
-            raise PlanError(f"{prepared.directory} holds no training rows.")
+        sent = {
+            split: files.uploaded(wire, path, prepared.tag) for split, path in common.uploads(prepared, dialect).items()
+        }
         body = request.body(self.service, spec, prepared.resolved.hyperparameters, sent, prepared.tag)
         return self._ref(wire.create(body, prepared.tag), prepared.tag, prepared.directory, spec.options)
 
@@ -150,26 +145,14 @@ class OpenAIBackend:
     # Following it
 
     def snapshots(self, refs: Sequence[Ref]) -> list[Snapshot]:
-        """From one page of the list where there are many. One that is gone is UNKNOWN, unless it was asked for alone."""
-        found: dict[str, Payload] = {}
-        groups: dict[tuple[Any, ...], list[Ref]] = {}
-        for ref in refs:
-            groups.setdefault(tuple(sorted(ref.get("options", {}).items())), []).append(ref)
-        for group in groups.values():
-            if len(group) >= _LISTED:
-                page, _ = Wire(self.service, group[0].get("options", {})).jobs()
-                found |= {str(job.get("id")): job for job in page}
-        return [self._snapshot(ref, found.get(ref["provider_id"]), alone=len(refs) == 1) for ref in refs]
+        return common.snapshots(refs, place=lambda ref: ref.get("options", {}), page=self._page, look=self._look)
 
-    def _snapshot(self, ref: Ref, job: Payload | None, *, alone: bool) -> Snapshot:
-        if job is None:
-            try:
-                job = self._job(ref)
-            except RemoteNotFoundError as error:
-                if alone:
-                    raise
-                return Snapshot(JobStatus.UNKNOWN, raw="not found", reason=error.message)
-        return read.snapshot(job, cancelling=(Path(ref["directory"]) / _CANCEL).exists())
+    def _page(self, ref: Ref) -> dict[str, Payload]:
+        page, _ = self._wire(ref).jobs()
+        return {str(job.get("id")): job for job in page}
+
+    def _look(self, ref: Ref, job: Payload | None) -> Snapshot:
+        return read.snapshot(self._job(ref) if job is None else job, cancelling=common.cancel_noted(ref))
 
     def _job(self, ref: Ref) -> Payload:
         try:
@@ -200,9 +183,7 @@ class OpenAIBackend:
             if not read.snapshot(self._job(ref)).status.terminal:
                 raise
             return  # it had ended by itself meanwhile
-        directory = Path(ref["directory"])
-        if directory.is_dir():
-            (directory / _CANCEL).touch()
+        common.note_cancel(ref)
 
     def pause(self, ref: Ref) -> None:
         self._wire(ref).pause(ref["provider_id"])

@@ -9,7 +9,8 @@ from typing import Any
 from tuneport.errors import NotDeployedError, RejectedError
 from tuneport.result import Message
 from tuneport_backends.openai_service import AZURE
-from tuneport_backends.openai_wire import Wire, mapping, number, objects, text
+from tuneport_backends.openai_wire import Wire
+from tuneport_backends.payload import mapping, objects, text, whole
 
 _REFUSALS = frozenset({"unsupported_parameter", "unsupported_value"})
 
@@ -75,8 +76,8 @@ class OpenAIChat:
         return Message(
             content=content,
             finish_reason="length" if finish == "length" else "stop",
-            prompt_tokens=_count(usage.get("prompt_tokens")),
-            completion_tokens=_count(usage.get("completion_tokens")),
+            prompt_tokens=whole(usage.get("prompt_tokens")),
+            completion_tokens=whole(usage.get("completion_tokens")),
         )
 
 
@@ -98,8 +99,3 @@ def _refused(error: RejectedError) -> str | None:
     if "temperature" in error.message:
         return "temperature"
     return "max_tokens" if "max_tokens" in error.message else None
-
-
-def _count(value: Any) -> int | None:
-    found = number(value)
-    return None if found is None else int(found)

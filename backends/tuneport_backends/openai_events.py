@@ -6,7 +6,8 @@ import threading
 from collections import OrderedDict
 
 from tuneport_backends.openai_read import key, oldest_first
-from tuneport_backends.openai_wire import Payload, Wire, text
+from tuneport_backends.openai_wire import Wire
+from tuneport_backends.payload import Payload, text
 
 _JOBS = 64  # whose events are remembered
 

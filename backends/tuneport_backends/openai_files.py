@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from tuneport.errors import BackendError, RejectedError, RemoteNotFoundError
-from tuneport_backends.openai_wire import Wire, number, required, text
+from tuneport_backends.openai_wire import Wire, required
+from tuneport_backends.payload import number, text
 
 PLAIN_BYTES = 512 * 2**20  # the most that one request may carry; a larger file goes by parts
 PART_BYTES = 64 * 2**20

@@ -9,7 +9,8 @@ from typing import Any
 from tuneport_backends import openai_files as files
 from tuneport_backends.openai_request import TAG
 from tuneport_backends.openai_service import OPENAI, base_url
-from tuneport_backends.openai_wire import Payload, Wire, mapping, number, text
+from tuneport_backends.openai_wire import Wire
+from tuneport_backends.payload import Payload, mapping, number, text
 
 
 def find(wire: Wire, tag: str, directory: Path, options: Mapping[str, Any]) -> Payload | None:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from tuneport.backend import Snapshot
 from tuneport.result import Checkpoint, CurvePoint
 from tuneport.status import Event, JobStatus
-from tuneport_backends.openai_wire import Payload, mapping, number, objects, text
+from tuneport_backends.payload import Payload, mapping, number, objects, text
 
 # Those of OpenAI's API, its documented pausing and paused, and the words of Azure's older versions.
 STATES: Mapping[str, JobStatus] = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 from tuneport import catalog
 from tuneport.backend import Resolved
@@ -15,6 +14,7 @@ from tuneport.errors import PlanError, SpecError
 from tuneport.estimates import resolve_cloud, target
 from tuneport.options import OpenAIOptions
 from tuneport.spec import FineTuneSpec
+from tuneport_backends import common
 from tuneport_backends.openai_service import AZURE, BEDROCK, OPENAI, Service, base_url, missing
 
 TAG = "tuneport_tag"
@@ -149,7 +149,9 @@ def _options(service: Service, spec: FineTuneSpec) -> list[Issue]:
         issues += [Issue(code="options.invalid", message=f"{problem}.") for problem in error.problems]
     url = own.get("base_url")
     if isinstance(url, str):
-        issues += _url(url)
+        issues += common.address(
+            "base_url", url, instead="the key comes from the environment", example="https://api.openai.com/v1"
+        )
     asked = [name for name in REINFORCEMENT if name in spec.options and name in known]
     if asked and spec.objective.kind != "reinforcement":
         issues.append(
@@ -166,27 +168,6 @@ def _options(service: Service, spec: FineTuneSpec) -> list[Issue]:
             if (knob := entry.options.get(name)) is not None and _unfit(spec.options[name], knob)
         ]
     return issues
-
-
-def _url(url: str) -> list[Issue]:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        return [
-            Issue(
-                code="options.invalid",
-                message=f"base_url is {url!r}: it begins with https:// and a host's name.",
-                fix="write it as in https://api.openai.com/v1.",
-            )
-        ]
-    if parts.username or parts.password or parts.query:
-        return [
-            Issue(
-                code="options.secret",
-                message="base_url holds a user, a password or a query: it is stored with the job, and no credential may be.",
-                fix="leave them out; the key comes from the environment.",
-            )
-        ]
-    return []
 
 
 def _unfit(value: Any, knob: Knob) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,8 +10,10 @@ from typing import Any
 
 from tuneport.errors import AccessDeniedError, RejectedError, RemoteNotFoundError
 from tuneport.result import Artifact, Checkpoint, CurvePoint
+from tuneport_backends import common
 from tuneport_backends import openai_read as read
-from tuneport_backends.openai_wire import Payload, Wire, number, strings
+from tuneport_backends.openai_wire import Wire
+from tuneport_backends.payload import Payload, number, strings
 
 _STARTED = "fine-tuning job started"
 
@@ -42,7 +43,7 @@ def gather(wire: Wire, job: Payload, events: Sequence[Payload], directory: Path)
         except (RemoteNotFoundError, RejectedError, AccessDeniedError, ValueError) as error:
             warnings.append(f"the result file {file} is not in the curve: {error}")
             continue
-        artifacts.append(_kept(directory, file, table))
+        artifacts.append(common.kept(directory, _file_name(file), table))
     told = [read.event(item) for item in events]
     rows += [event.data for event in told if event.type == "metrics"]
     payloads: list[Payload] = []
@@ -69,12 +70,5 @@ def gather(wire: Wire, job: Payload, events: Sequence[Payload], directory: Path)
     )
 
 
-def _kept(directory: Path, file: str, table: bytes) -> Artifact:
-    """In the job's directory, as the provider's own copy can be deleted."""
-    safe = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in file)
-    path = directory / "artifacts" / f"{safe}.csv"
-    path.parent.mkdir(exist_ok=True)
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_bytes(table)
-    temporary.replace(path)
-    return Artifact(kind="metrics", path=str(path), bytes=len(table), sha256=hashlib.sha256(table).hexdigest())
+def _file_name(file: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in file) + ".csv"

@@ -5,6 +5,7 @@ The SDK is imported only when a service is asked, so that planning needs neither
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 from collections import OrderedDict
@@ -129,6 +130,17 @@ def connect(service: Service, options: Mapping[str, Any]) -> OpenAI:
         return client
 
 
+def close() -> None:
+    """Let go of every kept client and its connections."""
+    with _lock:
+        for client in _clients.values():
+            client.close()
+        _clients.clear()
+
+
+atexit.register(close)
+
+
 def _connected(service: Service, options: Mapping[str, Any]) -> OpenAI:
     try:
         import openai
@@ -165,12 +177,15 @@ def _azure(options: Mapping[str, Any]) -> OpenAI:
     if address is None:
         raise SpecError("Azure OpenAI has no address: set AZURE_OPENAI_ENDPOINT, or the option base_url.")
     address = address.rstrip("/")
+    # Told both, as the SDK takes a variable that is set and empty for a token.
+    token, key = os.environ.get("AZURE_OPENAI_AD_TOKEN") or None, os.environ.get("AZURE_OPENAI_API_KEY")
     if address.endswith("/openai/v1") or not version:
         v1 = address if address.endswith("/openai/v1") else f"{address}/openai/v1"
-        token = os.environ.get("AZURE_OPENAI_AD_TOKEN") or os.environ.get("AZURE_OPENAI_API_KEY")
-        return openai.OpenAI(api_key=token, base_url=v1, timeout=SECONDS, max_retries=RETRIES)
+        return openai.OpenAI(api_key=token or key, base_url=v1, timeout=SECONDS, max_retries=RETRIES)
     return openai.AzureOpenAI(
         azure_endpoint=address.removesuffix("/openai"),
+        azure_ad_token=token,
+        api_key=None if token else key,
         api_version=str(version),
         timeout=SECONDS,
         max_retries=RETRIES,

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, cast
 from tuneport.errors import RejectedError, RemoteNotFoundError, SubmitUnknownError, UnavailableError
 from tuneport_backends.openai_errors import asking, creating
 from tuneport_backends.openai_service import Service, connect
+from tuneport_backends.payload import Payload, objects, text
 
 if TYPE_CHECKING:
     from openai import OpenAI
 
-Payload = dict[str, Any]
 PAGE = 100  # jobs, events and checkpoints in one answer
 _FILES_PAGE = 10_000
 _UPLOAD_SECONDS = 600.0  # the service may look through a whole file before it answers
@@ -204,39 +204,6 @@ class Wire:
                 request_id=response.headers.get("x-request-id"),
             )
         return cast("Payload", read)
-
-
-# Reading what came: absent, null and of another type are all "not known".
-
-
-def objects(value: Any) -> list[Payload]:
-    items = cast("list[Any]", value) if isinstance(value, list) else []
-    return [cast("Payload", item) for item in items if isinstance(item, dict)]
-
-
-def strings(value: Any) -> list[str]:
-    items = cast("list[Any]", value) if isinstance(value, list) else []
-    return [item for item in items if isinstance(item, str)]
-
-
-def mapping(value: Any) -> Payload:
-    return cast("Payload", value) if isinstance(value, dict) else {}
-
-
-def text(payload: Mapping[str, Any], key: str) -> str | None:
-    value = payload.get(key)
-    return value if isinstance(value, str) and value else None
-
-
-def number(value: Any) -> float | None:
-    """A finite number, also where it came as a string."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return None
-    try:
-        found = float(value)
-    except ValueError:
-        return None
-    return found if abs(found) != float("inf") and found == found else None  # noqa: PLR0124  (NaN alone differs from itself)
 
 
 def required(payload: Mapping[str, Any], key: str, what: str) -> str:

@@ -35,7 +35,6 @@ from tuneport.errors import (
     BackendError,
     JobError,
     NotDeployedError,
-    PlanError,
     RejectedError,
     RemoteNotFoundError,
     UnsupportedError,
@@ -49,12 +48,11 @@ from tuneport_backends import common
 from tuneport_backends import vertex_read as read
 from tuneport_backends import vertex_request as request
 from tuneport_backends import vertex_service as service
+from tuneport_backends.payload import Payload, mapping, objects, text
 from tuneport_backends.vertex_chat import VertexChat
 from tuneport_backends.vertex_errors import LOGIN
-from tuneport_backends.vertex_wire import Payload, Wire, mapping, objects, text
+from tuneport_backends.vertex_wire import Wire
 
-_CANCEL = "cancel-asked"  # a file in the job's directory: the service accepted a cancel
-_LISTED = 4  # jobs; from here one page of the list is cheaper than asking for each
 _PAGES = 20  # of the listing, that an adoption looks through at most
 _MARGIN = timedelta(days=1)  # between this machine's clock and the service's
 _HOURS_A_MONTH = 730.0
@@ -111,15 +109,9 @@ class VertexBackend:
         spec, model = prepared.spec, prepared.spec.model_id.model
         wire = Wire(service.place(spec.options))
         dialect = self.target(model, spec.objective.kind).dialect
-        paths = {
-            split: path
-            for split in ("train", "validation")
-            if (path := common.compiled(prepared.directory, split, dialect)) is not None
-        }
-        if "train" not in paths:
-            raise PlanError(f"{prepared.directory} holds no training rows.")
         uris = {
-            split: wire.upload(path, wire.place.object(prepared.tag, f"{split}.jsonl")) for split, path in paths.items()
+            split: wire.upload(path, wire.place.object(prepared.tag, f"{split}.jsonl"))
+            for split, path in common.uploads(prepared, dialect).items()
         }
         config = request.config(spec, prepared.resolved.hyperparameters, uris, prepared.tag, wire.place)
         job = wire.create(request.base_of(model), uris["train"], config, prepared.tag)
@@ -165,26 +157,14 @@ class VertexBackend:
     # Following it
 
     def snapshots(self, refs: Sequence[Ref]) -> list[Snapshot]:
-        """From one page of the list where there are many. One that is gone is UNKNOWN, unless it was asked for alone."""
-        found: dict[str, Payload] = {}
-        groups: dict[tuple[Any, ...], list[Ref]] = {}
-        for ref in refs:
-            groups.setdefault(tuple(sorted(ref.get("options", {}).items())), []).append(ref)
-        for group in groups.values():
-            if len(group) >= _LISTED:
-                page, _ = self._wire(group[0]).jobs()
-                found |= {str(job.get("name")): job for job in page}
-        return [self._snapshot(ref, found.get(ref["provider_id"]), alone=len(refs) == 1) for ref in refs]
+        return common.snapshots(refs, place=lambda ref: ref.get("options", {}), page=self._page, look=self._look)
 
-    def _snapshot(self, ref: Ref, job: Payload | None, *, alone: bool) -> Snapshot:
-        if job is None:
-            try:
-                job = self._job(ref)
-            except RemoteNotFoundError as error:
-                if alone:
-                    raise
-                return Snapshot(JobStatus.UNKNOWN, raw="not found", reason=error.message)
-        return read.snapshot(job, cancelling=(Path(ref["directory"]) / _CANCEL).exists())
+    def _page(self, ref: Ref) -> dict[str, Payload]:
+        page, _ = self._wire(ref).jobs()
+        return {str(job.get("name")): job for job in page}
+
+    def _look(self, ref: Ref, job: Payload | None) -> Snapshot:
+        return read.snapshot(self._job(ref) if job is None else job, cancelling=common.cancel_noted(ref))
 
     def _job(self, ref: Ref) -> Payload:
         return self._wire(ref).job(ref["provider_id"])
@@ -206,9 +186,7 @@ class VertexBackend:
             if not read.snapshot(self._job(ref)).status.terminal:
                 raise
             return  # it had ended by itself meanwhile
-        directory = Path(ref["directory"])
-        if directory.is_dir():
-            (directory / _CANCEL).touch()
+        common.note_cancel(ref)
 
     # What came of it
 

@@ -9,7 +9,8 @@ from typing import Any
 from tuneport.dataset import dialects
 from tuneport.errors import NotDeployedError, RejectedError, RemoteNotFoundError
 from tuneport.result import Message
-from tuneport_backends.vertex_wire import Payload, Wire, mapping, objects, text, whole
+from tuneport_backends.payload import Payload, mapping, objects, text, whole
+from tuneport_backends.vertex_wire import Wire
 
 # Google advises to ask a tuned model with thinking off or at its lowest, and its tokens would use up `max_tokens`. Which of
 # the two a model takes is not published as data, so the service's own refusal decides, and is remembered for the session.

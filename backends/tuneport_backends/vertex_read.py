@@ -10,8 +10,8 @@ from typing import Any
 from tuneport.backend import Snapshot
 from tuneport.result import Checkpoint, CurvePoint
 from tuneport.status import Event, JobStatus
+from tuneport_backends.payload import Payload, mapping, number, objects, strings, text, whole
 from tuneport_backends.vertex_request import SIZES, TAG
-from tuneport_backends.vertex_wire import Payload, mapping, number, objects, strings, text, whole
 
 STATES: Mapping[str, JobStatus] = {
     "JOB_STATE_QUEUED": JobStatus.QUEUED,

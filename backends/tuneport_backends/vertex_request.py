@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 from tuneport import catalog
 from tuneport.backend import Resolved
@@ -167,7 +166,7 @@ def _options(spec: FineTuneSpec) -> list[Issue]:
         )
     url = setting(own, "base_url")
     if url is not None:
-        issues += _url(url)
+        issues += common.address("base_url", url, instead="Google's own login is used", plain=is_loopback(url))
     output = own.get("output")
     if output and not is_open(spec.model_id.model):
         issues.append(
@@ -188,27 +187,6 @@ def _options(spec: FineTuneSpec) -> list[Issue]:
     if isinstance(output, str) and not output.startswith("gs://"):
         issues.append(Issue(code="options.invalid", message=f"output is {output!r}: it begins with gs://."))
     return issues
-
-
-def _url(url: str) -> list[Issue]:
-    parts = urlsplit(url)
-    if not parts.hostname or parts.scheme not in {"http", "https"} or (parts.scheme == "http" and not is_loopback(url)):
-        return [
-            Issue(
-                code="options.invalid",
-                message=f"base_url is {url!r}: it begins with https:// and a host's name (http:// only on this machine, "
-                "since a token is sent there).",
-            )
-        ]
-    if parts.username or parts.password or parts.query:
-        return [
-            Issue(
-                code="options.secret",
-                message="base_url holds a user, a password or a query: it is stored with the job, and no credential may be.",
-                fix="leave them out; Google's own login is used.",
-            )
-        ]
-    return []
 
 
 def _place(spec: FineTuneSpec) -> list[Issue]:

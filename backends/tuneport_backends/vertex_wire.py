@@ -18,10 +18,10 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from tuneport.errors import RejectedError, RemoteNotFoundError, SubmitUnknownError, UnavailableError
+from tuneport_backends.payload import Payload, mapping, objects, text
 from tuneport_backends.vertex_errors import TITLE, asking, by_status, creating, theirs, untyped
 from tuneport_backends.vertex_service import SECONDS, Clients, Place, connect, last
 
-Payload = dict[str, Any]
 PAGE = 100
 _CHUNK = 16 * 2**20  # of a resumable upload; google-cloud-storage sends up to 8 MiB in one request
 _METRICS_BYTES = 64 * 2**20
@@ -248,41 +248,3 @@ def _md5(path: Path) -> str:
 
 def _same(blob: Any, size: int, digest: str) -> bool:
     return blob is not None and blob.size == size and blob.md5_hash == digest
-
-
-# Reading what came: absent, null and of another type are all "not known".
-
-
-def objects(value: Any) -> list[Payload]:
-    items = cast("list[Any]", value) if isinstance(value, list) else []
-    return [cast("Payload", item) for item in items if isinstance(item, dict)]
-
-
-def strings(value: Any) -> list[str]:
-    items = cast("list[Any]", value) if isinstance(value, list) else []
-    return [item for item in items if isinstance(item, str)]
-
-
-def mapping(value: Any) -> Payload:
-    return cast("Payload", value) if isinstance(value, dict) else {}
-
-
-def text(payload: Mapping[str, Any], key: str) -> str | None:
-    value = payload.get(key)
-    return value if isinstance(value, str) and value else None
-
-
-def number(value: Any) -> float | None:
-    """A finite number, also where it came as a string, as 64-bit integers do in Google's JSON."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return None
-    try:
-        found = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return found if abs(found) < float("inf") else None
-
-
-def whole(value: Any) -> int | None:
-    found = number(value)
-    return None if found is None else int(found)

@@ -50,6 +50,7 @@ def simulated(stack: ExitStack) -> None:
     for make in (OpenAISimulator, BedrockSimulator, VertexSimulator):
         simulator = stack.enter_context(make(Clock(speed=1200)))
         os.environ.update(simulator.environment())
+    os.environ["TUNEPORT_NOW"] = "2026-12-01"  # the stand-ins' day: OpenAI takes no new jobs from 2027-01-06 on
     os.environ.setdefault("TUNEPORT_BEDROCK_BUCKET", "s3://mine/ft")
     os.environ.setdefault("TUNEPORT_BEDROCK_ROLE", "arn:aws:iam::123456789012:role/tune")
     os.environ.setdefault("TUNEPORT_VERTEX_BUCKET", "gs://mine/ft")

@@ -8,6 +8,8 @@ JSON lines in and out, an answer for each question in order:
     in   {"id": 1, "messages": […], "tools": […], "temperature": 0, "max_tokens": 256, "seed": 7}
     out  {"id": 1, "content": "…", "finish_reason": "stop", "prompt_tokens": 12, "completion_tokens": 3}
          {"id": 1, "error": "why not"}
+    in   {"id": 2, "messages": […], "answer": "…"}     or  {"id": 2, "text": "…"}: how likely is it?
+    out  {"id": 2, "nats": 12.3, "tokens": 7}          summed -ln p, over the tokens that were predicted
 
 It ends at the end of its input or when nothing was asked for `--idle-seconds`. At temperature 0 the same question gets the
 same answer. With `--home` it holds the device's lease for as long as it lives, and refuses at once where a job has it.
@@ -28,6 +30,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from tuneport.errors import DatasetError, TuneportError
+from tuneport_local.calls import read_calls
 
 
 @dataclass(frozen=True)
@@ -130,10 +133,14 @@ def _answer(model: Any, chat: Any, line: str) -> dict[str, Any]:
     asked: dict[str, Any] = {}
     try:
         asked = {**json.loads(line)}
+        if "answer" in asked or "text" in asked:
+            nats, tokens = _likelihood(model, chat, asked)
+            return {"id": asked.get("id"), "nats": nats, "tokens": tokens}
+        tools: list[dict[str, Any]] = asked.get("tools") or []
         answer = complete(
             model,
             chat,
-            [chat.prompt_ids(asked["messages"], asked.get("tools") or None)],
+            [chat.prompt_ids(asked["messages"], tools or None)],
             max_tokens=int(asked.get("max_tokens") or 256),
             temperature=float(asked.get("temperature") or 0.0),
             seed=asked.get("seed"),
@@ -141,13 +148,48 @@ def _answer(model: Any, chat: Any, line: str) -> dict[str, Any]:
     except Exception as error:  # noqa: BLE001  one bad question must not end the answers to the next
         text = str(error) if isinstance(error, TuneportError) else f"{type(error).__name__}: {error}"
         return {"id": asked.get("id"), "error": text}
+    content, calls = read_calls(answer.text, {str(tool.get("function", tool).get("name")) for tool in tools})
     return {
         "id": asked.get("id"),
-        "content": answer.text,
+        "content": content,
+        "tool_calls": calls,
         "finish_reason": answer.finish_reason,
         "prompt_tokens": answer.prompt_tokens,
         "completion_tokens": answer.tokens,
     }
+
+
+def _likelihood(model: Any, chat: Any, asked: dict[str, Any]) -> tuple[float, int]:
+    """Summed -ln p and tokens of the answer after its messages, its end of turn included; or of a plain text.
+
+    A text that is longer than the context is scored in windows, each of which sees half a context before what it counts.
+    """
+    from tuneport_local.data import IGNORED, Example, encode
+    from tuneport_local.score import losses
+
+    context = context_of(model)
+    if "answer" in asked:
+        before = [{**turn, "weight": 0} if turn.get("role") == "assistant" else turn for turn in asked["messages"]]
+        row = {"messages": [*before, {"role": "assistant", "content": asked["answer"]}], "tools": asked.get("tools")}
+        ids, labels = encode(row, chat, {})
+        if context is not None and len(ids) > context:
+            raise DatasetError(f"question and answer have {len(ids)} tokens, and the model's context holds {context}")
+        examples = [Example(0, ids, labels)]
+    else:
+        ids = chat.tokenizer(asked["text"], add_special_tokens=False, verbose=False)["input_ids"]
+        if (start := chat.tokenizer.bos_token_id) is not None:
+            ids = [start, *ids]
+        width = min(context or 1024, 1024)
+        step = max(width // 2, 1)
+        examples = []
+        for first in range(0, max(len(ids) - 1, 1), step):
+            begin = max(0, first + step + 1 - width)
+            window = ids[begin : first + step + 1]
+            seen = first + 1 - begin  # these were counted by the window before, or begin the text
+            examples.append(Example(0, window, [IGNORED] * seen + window[seen:]))
+        examples = [example for example in examples if any(label != IGNORED for label in example.labels)]
+    found = losses(model, examples, chat.pad_token_id, 1)
+    return sum(one.loss for one in found), sum(one.tokens for one in found)
 
 
 def _write(out: IO[str], message: dict[str, Any]) -> None:

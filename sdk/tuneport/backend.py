@@ -99,6 +99,8 @@ class Snapshot:
 
 
 class ChatSession(Protocol):
+    """One model that answers. A session that must be asked one thing at a time has `concurrency = 1`."""
+
     def chat(
         self,
         messages: Sequence[Mapping[str, Any]],
@@ -110,6 +112,25 @@ class ChatSession(Protocol):
     ) -> Message: ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Scores(Protocol):
+    """A session that can also say how likely a given answer or text is. Natural logarithms; `tokens` were predicted."""
+
+    def score(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        answer: str,
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+    ) -> tuple[float, int]:
+        """Summed -ln p of `answer` after `messages`, its end of turn included, and its tokens."""
+        ...
+
+    def score_text(self, text: str) -> tuple[float, int]:
+        """Summed -ln p of a plain text, its first token left out where nothing stands before it, and its tokens."""
+        ...
 
 
 class Backend(Protocol):

@@ -36,7 +36,7 @@ cross a process pool. A message gives the value, the rule and the fix.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 
 class TuneportError(Exception):
@@ -48,6 +48,10 @@ class TuneportError(Exception):
         self._attributes = attributes
         for key, value in attributes.items():
             setattr(self, key, value)
+
+    def reworded(self, message: str) -> Self:
+        """The same error, attributes and all, with another message: a contender's name before it, say."""
+        return type(self)(message, **self._attributes)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.message, self._attributes)

@@ -6,21 +6,15 @@ Looking at a job (`get`, `list`, `status`, `events`) adopts what exists and neve
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import shutil
 import socket
-import threading
 import time
-import uuid
-from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
-from datetime import datetime
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import psutil
-
-from tuneport import preflight, registry
+from tuneport import claims, preflight, registry
 from tuneport import webhook as webhooks
 from tuneport.backend import (
     Backend,
@@ -35,8 +29,8 @@ from tuneport.backend import (
     Resumes,
     Snapshot,
 )
-from tuneport.dataset.core import write_rows
 from tuneport.dataset.read import iter_lines
+from tuneport.directory import compile_into, last_sent, sending_now, splits
 from tuneport.errors import (
     BackendError,
     JobCancelledError,
@@ -63,9 +57,9 @@ from tuneport.status import Event, JobStatus, utcnow
 if TYPE_CHECKING:
     from tuneport.store import JobRecord, Store
 
-_SUBMITTING = "submitting.json"  # in the job's directory: when a create was last sent
 _PATIENCE = 30  # failed looks in a row that a wait bears with
-CLAIM_SECONDS = 120.0  # how long a submit may take before another process may try
+_SUBMITS = 4  # tries of one submit, where the provider is busy before it has created anything
+_LONGEST_PAUSE = 60.0  # seconds between two of them
 _NOTHING_LISTED = "Nothing with this job's tag has appeared at the provider since."
 _NEVER_SUBMITTED = Snapshot(
     status=JobStatus.INTERRUPTED,
@@ -81,6 +75,7 @@ class FineTuneJob:
         self._store = store
         self._record = record
         self._failures = 0  # looks in a row
+        self._told_to_wait = 0.0  # seconds, by the provider's last answer
         self.stale: str | None = None  # why the last look failed; the status is then the one before
 
     # Making and finding
@@ -167,9 +162,9 @@ class FineTuneJob:
             resumable=False,
             result=None,
         )
-        _compile(directory, ready)
+        compile_into(directory, ready)
         try:
-            store.insert(record, owner=(owner := _new_owner()), seconds=CLAIM_SECONDS)
+            store.insert(record, owner=(owner := claims.new_owner()), seconds=claims.SECONDS)
         except TuneportError:
             shutil.rmtree(directory, ignore_errors=True)  # nothing refers to it
             raise
@@ -190,15 +185,15 @@ class FineTuneJob:
             spec=self.spec,
             resolved=resolved,
             directory=directory,
-            splits=_splits(directory),
+            splits=splits(directory),
         )
         for split in prepared.splits:  # here, so that a resumed intent has them too
             hashes = [str(row["hash"]) for row in iter_lines(directory / f"{split}.jsonl")]
             self._store.add_row_hashes(self.id, split, hashes)
         ref = None
         try:
-            (directory / _SUBMITTING).write_text(json.dumps({"at": utcnow().isoformat()}), encoding="utf-8")
-            ref = self._backend.submit(prepared)
+            sending_now(directory)
+            ref = self._submitted(prepared)
         except SubmitUnknownError as error:
             ref = self._adopt_within_window()
             if ref is None:
@@ -208,14 +203,28 @@ class FineTuneJob:
                 raise
         except TuneportError as error:
             self._record = self._store.update(self.id, status=JobStatus.FAILED, error=str(error), resumable=True)
-            raise
+            again = f"Nothing was started. Once that is mended: tuneport resume {self.id}"
+            raise error.reworded(f"{error} {again}") from error
         self._record = self._store.update(self.id, ref=dict(ref), status=JobStatus.QUEUED, error=None)
+
+    def _submitted(self, prepared: Prepared) -> Ref:
+        """Submit; where the provider is busy or away before anything was created, again after a pause."""
+        pace = Pace(self._backend.capabilities().polling)
+        for _ in range(_SUBMITS - 1):
+            try:
+                return self._backend.submit(prepared)
+            except (RateLimitedError, UnavailableError) as error:
+                told = error.retry_after if isinstance(error, RateLimitedError) else None
+                if told is not None and told > _LONGEST_PAUSE:
+                    raise
+                time.sleep(max(pace.next(), told or 0.0))
+        return self._backend.submit(prepared)
 
     def _adopt_within_window(self) -> Ref | None:
         """What a create whose reply was lost has made; looked for until the provider's listing must show it. Never spends."""
         polling = self._backend.capabilities().polling
         pace = Pace(polling)
-        end = self._sent_at() + polling.window
+        end = last_sent(self.directory) + polling.window
         while True:
             try:
                 ref = self._backend.adopt(self._record.tag, self.directory)
@@ -226,42 +235,8 @@ class FineTuneJob:
                 return ref
             time.sleep(min(pace.next(), left))
 
-    def _sent_at(self) -> float:
-        path = self.directory / _SUBMITTING
-        if not path.exists():
-            return 0.0
-        return datetime.fromisoformat(json.loads(path.read_text(encoding="utf-8"))["at"]).timestamp()
-
-    @contextlib.contextmanager
-    def _claimed(self, owner: str) -> Generator[None]:
-        if not self._claim(owner):
-            raise JobError(
-                f"{self.id} is being submitted by another process. Look again in a moment: tuneport show {self.id}",
-                job_id=self.id,
-            )
-        done = threading.Event()
-
-        def renew() -> None:  # an upload may last longer than a claim
-            while not done.wait(CLAIM_SECONDS / 4):
-                self._store.claim(self.id, owner, CLAIM_SECONDS)
-
-        renewing = threading.Thread(target=renew, daemon=True)
-        renewing.start()
-        try:
-            yield
-        finally:
-            done.set()
-            renewing.join()
-            self._store.release(self.id, owner)
-
-    def _claim(self, owner: str) -> bool:
-        if self._store.claim(self.id, owner, CLAIM_SECONDS):
-            return True
-        held = self._store.owner(self.id)
-        if held is None or not _died_here(held[0]):
-            return False
-        self._store.release(self.id, held[0])  # its process was killed on this machine: no need to wait it out
-        return self._store.claim(self.id, owner, CLAIM_SECONDS)
+    def _claimed(self, owner: str) -> AbstractContextManager[None]:
+        return claims.held(self._store, self.id, owner)
 
     @classmethod
     def get(cls, id_or_name: str) -> FineTuneJob:
@@ -396,8 +371,8 @@ class FineTuneJob:
 
     def _close_intent(self) -> Self:
         """An intent that no living process is about to submit will wait for ever: say so, that nobody waits for it."""
-        owner = _new_owner()
-        if self._record.status.terminal or not self._claim(owner):
+        owner = claims.new_owner()
+        if self._record.status.terminal or not claims.take(self._store, self.id, owner):
             return self
         try:
             self._record = record = self._store.get(self.id)  # it may have been submitted before we held the claim
@@ -412,6 +387,11 @@ class FineTuneJob:
         if snapshot.status is JobStatus.SUCCEEDED and record.result is None:
             self._store.set_result(self.id, self._backend.result(record.ref or {}).model_dump(mode="json"))
         if snapshot.status is not record.status and self._kept_events:
+            if snapshot.status.terminal and record.ref is not None:
+                try:
+                    self._fetch_events(record.ref)  # what led to the end is told before it
+                except BackendError as error:
+                    self.stale = str(error)  # the end itself is known, and is kept
             said = f": {snapshot.reason}" if snapshot.reason else ""
             raw = f" ({snapshot.raw})" if snapshot.raw and snapshot.raw != snapshot.status.value else ""
             event = Event(
@@ -456,7 +436,7 @@ class FineTuneJob:
                 yield event
             if not follow or ended:
                 return
-            time.sleep(pace.next(changed=self._record.status is not before))
+            time.sleep(self._pause(pace, before))
 
     def _new_events(self, after: int) -> Sequence[Event]:
         ref = self._record.ref
@@ -464,11 +444,14 @@ class FineTuneJob:
             return []
         if not self._kept_events:
             return self._backend.events(ref, after)
+        self._fetch_events(ref)
+        return self._store.events(self.id, after)
+
+    def _fetch_events(self, ref: Ref) -> None:
         try:
             self._store.add_events(self.id, self._backend.events(ref, 0))
         except (RateLimitedError, UnavailableError) as error:
             self.stale = str(error)  # those that are kept can be told all the same
-        return self._store.events(self.id, after)
 
     @property
     def _kept_events(self) -> bool:
@@ -477,14 +460,21 @@ class FineTuneJob:
     def _pace(self) -> Pace:
         return Pace(self._backend.capabilities().polling)
 
+    def _pause(self, pace: Pace, before: JobStatus) -> float:
+        """Seconds until the next look: by the pace, and never sooner than the provider has asked for."""
+        return max(pace.next(changed=self._record.status is not before), self._told_to_wait)
+
     def _look(self) -> Self:
         """`refresh` for somebody who waits: a provider that cannot be reached for a while is borne with."""
+        self._told_to_wait = 0.0
         try:
             self.refresh()
             self._failures = 0
         except (RateLimitedError, UnavailableError) as error:
             self._failures = self._failures + 1
             self.stale = str(error)
+            if isinstance(error, RateLimitedError):
+                self._told_to_wait = error.retry_after or 0.0
             if self._failures >= _PATIENCE:
                 raise
         return self
@@ -510,7 +500,7 @@ class FineTuneJob:
                     f"{self.id} is still {self._record.status.value} after {timeout:g} s; it goes on. "
                     f"Wait again, or end it: tuneport cancel {self.id}"
                 )
-            pause = pace.next(changed=self._record.status is not before)
+            pause = self._pause(pace, before)
             time.sleep(pause if deadline is None else min(pause, max(0.0, deadline - time.monotonic())))
 
     def result(self) -> FineTuneResult:
@@ -557,7 +547,9 @@ class FineTuneJob:
             return self
         self._demand_here("cancel")
         if self._record.ref is None:
-            with self._claimed(_new_owner()):  # else whoever is submitting it would start what was called cancelled
+            with self._claimed(
+                claims.new_owner()
+            ):  # else whoever is submitting it would start what was called cancelled
                 self._record = record = self._store.get(self.id)
                 ref = record.ref or self._backend.adopt(record.tag, self.directory)
                 if ref is None:
@@ -600,14 +592,16 @@ class FineTuneJob:
                 job_id=self.id,
             )
         if self._record.ref is None:
-            with self._claimed(_new_owner()):  # one claim over looking and sending: who comes after sees what was sent
+            with self._claimed(
+                claims.new_owner()
+            ):  # one claim over looking and sending: who comes after sees what was sent
                 self._record = self._store.get(self.id)
                 if self._record.ref is not None:
                     return self  # somebody else has resumed it
                 # A create may have been sent just before its process died: its job must have had time to be listed.
                 ref = self._adopt_within_window()
                 if ref is None:
-                    self._send(self._backend.resolve(self.spec, _splits(self.directory)))
+                    self._send(self._backend.resolve(self.spec, splits(self.directory)))
                     return self
                 self._record = self._store.update(
                     self.id, ref=dict(ref), status=JobStatus.QUEUED, error=None, resumable=False
@@ -616,7 +610,7 @@ class FineTuneJob:
         backend = self._backend
         if not isinstance(backend, Resumes):
             raise UnsupportedError(f"the {self.backend} backend cannot resume a job", feature="resume")
-        with self._claimed(_new_owner()):
+        with self._claimed(claims.new_owner()):
             before, self._record = self._record.attempt, self._store.get(self.id)
             if self._record.attempt != before or not self._record.status.terminal:
                 return self  # somebody else has resumed it
@@ -726,7 +720,7 @@ class FineTuneJob:
                 raise WaitTimeoutError(
                     f"{self.id} is still {self._record.status.value} after {timeout:g} s; it goes on."
                 )
-            await asyncio.sleep(pace.next(changed=self._record.status is not before))
+            await asyncio.sleep(self._pause(pace, before))
 
     async def aevents(self, follow: bool = True, after: int = 0) -> AsyncIterator[Event]:
         pace = self._pace()
@@ -738,56 +732,4 @@ class FineTuneJob:
                 yield event
             if not follow or ended:
                 return
-            await asyncio.sleep(pace.next(changed=self._record.status is not before))
-
-
-def _compile(directory: Path, ready: preflight.Prepare) -> None:
-    """Write the job's directory under a temporary name and rename it: it exists whole or not at all."""
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    temporary = directory.parent / f".{directory.name}"
-    temporary.mkdir()
-    try:
-        for name, rows in ready.parts.items():
-            if rows:
-                write_rows(temporary / f"{name}.jsonl", rows)
-        (temporary / "spec.json").write_text(json.dumps(ready.spec.to_store(), indent=2) + "\n", encoding="utf-8")
-        (temporary / "plan.json").write_text(ready.plan.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        temporary.rename(directory)
-    except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise JobError(
-            f"the job's rows cannot be written to {directory.parent}: {error.strerror or error}. "
-            "Free some room, or set TUNEPORT_HOME to a folder that has it."
-        ) from None
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-
-
-def _new_owner() -> str:
-    """Names one claim and the process that makes it; another thread of the same process makes another."""
-    me = psutil.Process()
-    return f"{me.create_time()}:{me.pid}:{uuid.uuid4().hex}:{socket.gethostname()}"
-
-
-def _died_here(owner: str) -> bool:
-    """Whether the process that `_new_owner` named ran on this machine and is gone (its pid may be reused)."""
-    started, pid, _, host = owner.split(":", 3)
-    if host != socket.gethostname():
-        return False
-    try:
-        process = psutil.Process(int(pid))
-        return process.create_time() != float(started) or process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
-def _splits(directory: Path) -> dict[str, int]:
-    """Rows in each split that has any."""
-    counts: dict[str, int] = {}
-    for name in ("train", "validation", "test"):
-        path = directory / f"{name}.jsonl"
-        if path.exists():
-            with path.open("rb") as file:
-                counts[name] = sum(1 for _ in file)
-    return counts
+            await asyncio.sleep(self._pause(pace, before))

@@ -49,11 +49,23 @@ def open_model(model: str, options: Mapping[str, Any] | None = None) -> ChatSess
     backend = get(parts.backend)
     if not isinstance(backend, OpensModels):
         raise UnsupportedError(f"the {parts.backend} backend cannot chat with a model", feature="chat")
-    key = f"{model} {json.dumps(options or {}, sort_keys=True)}"
+    key = _session_key(model, options)
     with _lock:
         if key not in _sessions:
             _sessions[key] = backend.open_model(parts.model, options)
         return _sessions[key]
+
+
+def close_model(model: str, options: Mapping[str, Any] | None = None) -> None:
+    """End the session of one model, where one is open: a local one then leaves its device to another."""
+    with _lock:
+        session = _sessions.pop(_session_key(model, options), None)
+    if session is not None:
+        session.close()
+
+
+def _session_key(model: str, options: Mapping[str, Any] | None) -> str:
+    return f"{model} {json.dumps(dict(options or {}), sort_keys=True, default=str)}"
 
 
 def close_models() -> None:

@@ -18,10 +18,13 @@ class _Record(BaseModel):
 
 
 class Message(_Record):
-    """What a model answered."""
+    """What a model answered: text, calls of tools, or both."""
 
     role: str = "assistant"
-    content: str
+    content: str = ""
+    tool_calls: list[dict[str, Any]] = Field(
+        default_factory=list[dict[str, Any]], description="in OpenAI's shape, arguments as JSON text"
+    )
     finish_reason: Literal["stop", "length"] = "stop"
     prompt_tokens: int | None = None
     completion_tokens: int | None = None

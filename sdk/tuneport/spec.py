@@ -18,7 +18,7 @@ from tuneport.strict import Strict
 
 SPEC_VERSION = 1
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_CONTENDER_WORDS = frozenset({"base", "few-shot", "file"})  # taken by the command line of `compare`
+_CONTENDER_WORDS = frozenset({"base", "few-shot", "file", "system"})  # taken by the command line of `compare`
 
 
 class Hyperparameters(Strict):

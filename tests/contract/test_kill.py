@@ -32,8 +32,7 @@ from tests.contract.case import Faulty
 from tests.contract.killing import Nursery
 from tests.contract.world import World
 
-from tuneport import FineTuneJob
-from tuneport import job as job_layer
+from tuneport import FineTuneJob, claims
 from tuneport.result import FineTuneResult
 from tuneport.status import JobStatus, utcnow
 
@@ -47,11 +46,11 @@ def test_a_process_that_nobody_has_reaped_is_dead() -> None:
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(200)"])
     process = psutil.Process(child.pid)
     owner = f"{process.create_time()}:{child.pid}:any:{socket.gethostname()}"
-    assert not job_layer._died_here(owner)
+    assert not claims._died_here(owner)
     child.kill()
     while process.status() != psutil.STATUS_ZOMBIE:
         time.sleep(0.001)
-    assert job_layer._died_here(owner)
+    assert claims._died_here(owner)
     child.wait()
 
 

@@ -1,235 +1,153 @@
-"""The socket of the simulated Bedrock: credentials, faults, the log, and which service a request is for."""
+"""The wire of the simulated Bedrock: its operations, credentials and errors, and those of the S3 and STS beside it."""
 
 from __future__ import annotations
 
-import json
 import re
-import socket
-import threading
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, cast
-from urllib.parse import parse_qsl, unquote, urlsplit
+from functools import partial
+from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from tuneport_backends.simulators import bedrock_models as models
 from tuneport_backends.simulators import bedrock_s3 as s3
-from tuneport_backends.simulators import bedrock_wire as wire
+from tuneport_backends.simulators import bedrock_wire as model
+from tuneport_backends.simulators import wire
 from tuneport_backends.simulators.bedrock_state import ACCOUNT, State
 from tuneport_backends.simulators.bedrock_wire import Refusal, Row
-from tuneport_backends.simulators.faults import Fault
+from tuneport_backends.simulators.faults import Fault, Faults
+from tuneport_backends.simulators.wire import Log, Refused, Reply, Request, read_json
 
 _SCOPE = re.compile(r"Credential=([^/]+)/\d{8}/([a-z0-9-]+)/([a-z0-9-]+)/aws4_request")
-_S3_NAMES = {"PUT": "s3.put", "GET": "s3.get", "HEAD": "s3.head", "DELETE": "s3.delete", "POST": "s3.post"}
+_S3 = {"PUT": "s3.put", "GET": "s3.get", "HEAD": "s3.head", "DELETE": "s3.delete", "POST": "s3.post"}
+_XML = {"Content-Type": "text/xml"}
 _EXPIRED = "The security token included in the request is expired"
+_INVALID = "The security token included in the request is invalid."
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One request as it came and was answered. No header is kept, so no credential is. `status` None: no answer was sent."""
+class Server(wire.Server):
+    page_fields = frozenset(
+        {
+            "modelCustomizationJobSummaries",
+            "modelDeploymentSummaries",
+            "provisionedModelSummaries",
+            "nextToken",
+        }
+    )
 
-    operation: str
-    method: str
-    path: str
-    query: Mapping[str, str]
-    body: Any  # the JSON; of an object, its size
-    status: int | None
-    reply: Any = None
-
-
-class Server(ThreadingHTTPServer):
-    daemon_threads = True
-    allow_reuse_address = True
-
-    def __init__(self, host: str, port: int, state: State, key: str) -> None:
-        super().__init__((host, port), Handler)
+    def __init__(
+        self, address: tuple[str, int], log: Log, faults: Faults, state: State, key: str, *, expired: bool
+    ) -> None:
+        super().__init__(address, log, faults, state.lock)
         self.state = state
         self.key = key
-        self.expired = False
-        self.log: list[Entry] = []
-        self.connections: set[socket.socket] = set()
-        self.noted = threading.Lock()
+        self.expired = expired
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no event here; whatever else is wrong is told by replies of status 500."""
+    def route(self, request: Request) -> None:
+        service = _signed(request).service
+        if service == "s3":
+            request.operation, request.do = _s3_name(request), _s3
+        elif service == "sts":
+            request.operation, request.do = "sts", _sts
+        elif (found := model.route(request.method, request.path)) is not None:
+            request.operation, request.do = found[0].name, partial(_bedrock, *found)
 
+    def read(self, request: Request) -> Any:
+        if _signed(request).service in {"s3", "sts"}:
+            return len(request.raw)
+        request.body = read_json(request.raw)
+        return request.body
 
-@dataclass
-class _Reply:
-    status: int
-    body: bytes
-    headers: dict[str, str]
-    shown: Any = None  # the JSON
+    def admit(self, request: Request) -> None:
+        if self.expired:
+            raise _denied(request, "ExpiredTokenException", _EXPIRED)
+        if self.key not in {request.bearer, _signed(request).key}:
+            raise _denied(request, "UnrecognizedClientException", _INVALID)
 
+    def usual(self, request: Request, fault: Fault) -> Reply:
+        status, given = fault.status or 500, fault.body or {}
+        if request.do is _s3:
+            code, message = s3.usual(status)
+            return s3.S3Refusal(status, str(given.get("Code", code)), str(given.get("Message", message))).answer
+        code, message = model.usual(status)
+        if request.do is _sts:
+            return _sts_error(status, str(given.get("Code", code)), str(given.get("Message", message))).answer
+        body = fault.body if fault.body is not None else {"message": message}
+        return Reply(status, body, {"x-amzn-ErrorType": str(body.get("__type", code))})
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server_version = "tuneport-simulator"
-    disable_nagle_algorithm = True
+    def answer(self, request: Request) -> Reply:
+        self.state.tick()
+        if request.do is None:
+            raise Refusal(404, "UnknownOperationException", "")
+        reply: Reply = request.do(self.state, request)
+        return reply
 
-    @property
-    def _server(self) -> Server:
-        return cast("Server", self.server)
-
-    def setup(self) -> None:
-        super().setup()
-        with self._server.noted:
-            self._server.connections.add(self.connection)
-
-    def finish(self) -> None:
-        with self._server.noted:
-            self._server.connections.discard(self.connection)
-        super().finish()
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (the base's name)
-        """Nothing: what came is in `log`."""
-
-    def do_GET(self) -> None:
-        self._serve()
-
-    do_POST = do_PUT = do_DELETE = do_HEAD = do_GET  # noqa: N815
-
-    def _serve(self) -> None:
-        parts = urlsplit(self.path)
-        query = dict(parse_qsl(parts.query, keep_blank_values=True))
-        scope = _SCOPE.search(self.headers.get("Authorization", ""))
-        service = scope[3] if scope is not None else "bedrock"
-        found = wire.route(self.command, parts.path) if service == "bedrock" else None
-        operation = {"s3": self._s3_name(parts.path, query), "sts": "sts"}.get(service)
-        operation = operation or (found[0].name if found is not None else "unknown")
-        faults = self._server.state.faults
-        size = int(self.headers.get("Content-Length") or 0)
-        if cuts := faults.meet(operation, "cut"):
-            self.rfile.read(min(int(cuts[0].value or 0), size))
-            self._note(operation, query, None, None)
-            return self._hang_up()
-        raw = self.rfile.read(size)
-        for fault in faults.meet(operation, "delay"):
-            threading.Event().wait(fault.seconds)
-        scripted = faults.meet(operation, "status")
-        body: Any = len(raw)
-        with self._server.state.lock:
-            self._server.state.tick()
-            if service == "s3":
-                reply = self._s3(raw, query, scope[2] if scope else "us-east-1", scripted)
-            elif service == "sts":
-                reply = self._sts()
-            else:
-                body = _json(raw)
-                reply = self._bedrock(found, parts.query, raw, scope[2] if scope else "us-east-1", scripted)
-        if faults.meet(operation, "lose-reply"):
-            self._note(operation, query, body, None, reply.shown)
-            return self._hang_up()
-        self._note(operation, query, body, reply.status, reply.shown)
-        self._send(reply)
-        return None
-
-    def _refused(self) -> tuple[str, str] | None:
-        """Why the credentials are not taken: a code and its words."""
-        bearer = self.headers.get("Authorization", "").removeprefix("Bearer ").strip()
-        scope = _SCOPE.search(self.headers.get("Authorization", ""))
-        if self._server.expired:
-            return "ExpiredTokenException", _EXPIRED
-        if self._server.key not in {bearer, scope[1] if scope is not None else ""}:
-            return "UnrecognizedClientException", "The security token included in the request is invalid."
-        return None
-
-    # Bedrock
-
-    def _bedrock(
-        self, found: tuple[wire.Route, Row] | None, query: str, raw: bytes, region: str, scripted: list[Fault]
-    ) -> _Reply:
-        try:
-            if (refused := self._refused()) is not None:
-                raise Refusal(403, *refused)
-            if scripted:
-                return _scripted(scripted[0], wire.usual)
-            if found is None:
-                raise Refusal(404, "UnknownOperationException", "")
-            route, said = found
-            asked = wire.understood(route, said, query, raw)
-            reply = _DO[route.name](self._server.state, asked, region)
-            try:
-                wire.check(reply, route.output)
-            except Refusal as error:  # a fault of the simulator's own must not look like the caller's
-                raise Refusal(500, "InternalServerException", f"the simulator's reply is wrong: {error}") from None
-        except Refusal as error:
-            return _reply(error.status, {"message": error.message}, {"x-amzn-ErrorType": error.code})
-        for fault in self._server.state.faults.meet(route.name, "field", "state"):
-            _set(reply, fault)
-        return _reply(route.status, reply, {})
-
-    # S3 and STS
-
-    def _s3_name(self, path: str, query: Mapping[str, str]) -> str:
-        bucket, _, key = path.strip("/").partition("/")
-        if self.command == "GET" and bucket and not key:
-            return "s3.list"
-        if self.command == "HEAD" and not key:
-            return "s3.head-bucket"
-        if self.command == "POST":
-            return "s3.delete" if "delete" in query else "s3.post"
-        return _S3_NAMES[self.command]
-
-    def _s3(self, raw: bytes, query: Mapping[str, str], region: str, scripted: list[Fault]) -> _Reply:
-        bucket, _, key = unquote(urlsplit(self.path).path).lstrip("/").partition("/")
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        if "aws-chunked" in headers.get("content-encoding", ""):
-            raw = s3.dechunked(raw)
-        state = self._server.state
-        ask = s3.Ask(self.command, bucket, key, query, headers, raw, state.moment(state.now), region)
-        try:
-            if (refused := self._refused()) is not None:
-                expired = refused[0].startswith("Expired")
-                raise s3.S3Refusal(
-                    400 if expired else 403, "ExpiredToken" if expired else "InvalidAccessKeyId", refused[1]
-                )
-            if scripted:
-                status = scripted[0].status or 500
-                code, message = s3.usual(status)
-                extra = {} if scripted[0].retry_after is None else {"Retry_After": f"{scripted[0].retry_after:g}"}
-                given = scripted[0].body or {}
-                raise s3.S3Refusal(status, str(given.get("Code", code)), str(given.get("Message", message)), **extra)
-            answer = state.s3.serve(ask)
-        except s3.S3Refusal as error:
-            answer = s3.refused(error)
-        return _Reply(answer.status, answer.body, answer.headers)
-
-    def _sts(self) -> _Reply:
-        if (refused := self._refused()) is not None:
-            inner = f"<Error><Type>Sender</Type><Code>{refused[0]}</Code><Message>{refused[1]}</Message></Error>"
-            return _Reply(403, f"<ErrorResponse>{inner}</ErrorResponse>".encode(), {"Content-Type": "text/xml"})
-        who = f"<Arn>arn:aws:iam::{ACCOUNT}:user/simulated</Arn><UserId>AIDASIMULATED</UserId><Account>{ACCOUNT}</Account>"
-        inner = f"<GetCallerIdentityResult>{who}</GetCallerIdentityResult>"
-        text = f'<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">{inner}</GetCallerIdentityResponse>'
-        return _Reply(200, text.encode(), {"Content-Type": "text/xml"})
-
-    # Answering
-
-    def _send(self, reply: _Reply) -> None:
-        self.send_response(reply.status)
-        for name, value in reply.headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(reply.body)))
+    def identity(self) -> Mapping[str, str]:
         id_ = uuid.uuid4()
-        self.send_header("x-amzn-RequestId", str(id_))
-        self.send_header("x-amz-request-id", id_.hex[:16].upper())
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(reply.body)
+        return {"x-amzn-RequestId": str(id_), "x-amz-request-id": id_.hex[:16].upper()}
 
-    def _hang_up(self) -> None:
-        self.close_connection = True
-        try:
-            self.connection.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return  # the client was quicker
 
-    def _note(self, operation: str, query: Mapping[str, str], body: Any, status: int | None, reply: Any = None) -> None:
-        with self._server.noted:
-            entry = Entry(operation, self.command, urlsplit(self.path).path, query, body, status, reply)
-            self._server.log.append(entry)
+class _Signed(NamedTuple):
+    """What a request's signature says: whose it is, and for what."""
+
+    key: str | None = None
+    region: str = "us-east-1"
+    service: str = "bedrock"
+
+
+def _signed(request: Request) -> _Signed:
+    found = _SCOPE.search(request.headers.get("authorization", ""))
+    return _Signed() if found is None else _Signed(*found.groups())
+
+
+def _denied(request: Request, code: str, message: str) -> Refused:
+    if request.do is _s3:
+        expired = code.startswith("Expired")
+        return s3.S3Refusal(400 if expired else 403, "ExpiredToken" if expired else "InvalidAccessKeyId", message)
+    return _sts_error(403, code, message) if request.do is _sts else Refusal(403, code, message)
+
+
+def _bedrock(route: model.Route, said: Row, state: State, request: Request) -> Reply:
+    asked = model.understood(route, said, request.query_string, request.raw)
+    reply = _DO[route.name](state, asked, _signed(request).region)
+    try:
+        model.check(reply, route.output)
+    except Refusal as error:  # a fault of the simulator's own must not look like the caller's
+        raise Refusal(500, "InternalServerException", f"the simulator's reply is wrong: {error}") from None
+    return Reply(route.status, reply)
+
+
+def _s3_name(request: Request) -> str:
+    bucket, _, key = request.path.strip("/").partition("/")
+    if request.method == "GET" and bucket and not key:
+        return "s3.list"
+    if request.method == "HEAD" and not key:
+        return "s3.head-bucket"
+    if request.method == "POST":
+        return "s3.delete" if "delete" in request.query else "s3.post"
+    return _S3[request.method]
+
+
+def _s3(state: State, request: Request) -> Reply:
+    bucket, _, key = unquote(request.path).lstrip("/").partition("/")
+    chunked = "aws-chunked" in request.headers.get("content-encoding", "")
+    body = s3.dechunked(request.raw) if chunked else request.raw
+    at = state.moment(state.now)
+    return state.s3.serve(
+        s3.Ask(request.method, bucket, key, request.query, request.headers, body, at, _signed(request).region)
+    )
+
+
+def _sts(state: State, request: Request) -> Reply:  # noqa: ARG001  (whoever asks is the same)
+    who = f"<Arn>arn:aws:iam::{ACCOUNT}:user/simulated</Arn><UserId>AIDASIMULATED</UserId><Account>{ACCOUNT}</Account>"
+    inner = f"<GetCallerIdentityResult>{who}</GetCallerIdentityResult>"
+    text = f'<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">{inner}</GetCallerIdentityResponse>'
+    return Reply(200, text.encode(), _XML)
+
+
+def _sts_error(status: int, code: str, message: str) -> Refused:
+    inner = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>"
+    return Refused(message, Reply(status, f"<ErrorResponse>{inner}</ErrorResponse>".encode(), _XML))
 
 
 def _words(asked: Row, name: str) -> str:
@@ -257,37 +175,4 @@ _DO: Mapping[str, Callable[[State, Row, str], Row]] = {
     "imports.get": lambda s, a, _: models.import_job(s, _words(a, "jobIdentifier")),
     "converse": models.converse,
 }
-
-
-def _scripted(fault: Fault, usual: Callable[[int], tuple[str, str]]) -> _Reply:
-    status = fault.status or 500
-    code, message = usual(status)
-    body = fault.body if fault.body is not None else {"message": message}
-    headers = {"x-amzn-ErrorType": str(body.get("__type", code))}
-    if fault.retry_after is not None:
-        headers["Retry-After"] = f"{fault.retry_after:g}"
-    return _reply(status, body, headers)
-
-
-def _set(reply: Row, fault: Fault) -> None:
-    """A field of the reply, written as a path with dots; `state` is the job's status, also in a list."""
-    name = "status" if fault.do == "state" else str(fault.field)
-    lists = [cast("list[Row]", value) for value in reply.values() if isinstance(value, list)]
-    targets = [reply] if "status" in reply or fault.do == "field" else [item for found in lists for item in found]
-    for target in targets:
-        *path, last = name.split(".")
-        within = target
-        for part in path:
-            within = cast("Row", within.setdefault(part, {}))
-        within[last] = fault.value
-
-
-def _reply(status: int, reply: Row, headers: dict[str, str]) -> _Reply:
-    return _Reply(status, json.dumps(reply).encode(), {"Content-Type": "application/json", **headers}, reply)
-
-
-def _json(raw: bytes) -> Any:
-    try:
-        return json.loads(raw) if raw else None
-    except ValueError:
-        return None
+OPERATIONS = frozenset({*_DO, *_S3.values(), "s3.list", "s3.head-bucket", "sts"})

@@ -14,14 +14,18 @@ from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import escape, unescape
 
+from tuneport_backends.simulators.wire import Refused, Reply
+
 _SPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 
 
-class S3Refusal(Exception):
-    def __init__(self, status: int, code: str, message: str, **headers: str) -> None:
-        super().__init__(message)
-        self.status, self.code, self.message = status, code, message
-        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+class S3Refusal(Refused):
+    """An error, in S3's shape."""
+
+    def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
+        said = _tag("Code", code) + _tag("Message", message) + _tag("RequestId", uuid.uuid4().hex[:16].upper())
+        body = f'<?xml version="1.0" encoding="UTF-8"?><Error>{said}</Error>'.encode()
+        super().__init__(message, Reply(status, body, headers or {}))
 
 
 @dataclass
@@ -39,13 +43,6 @@ class Multipart:
     at: datetime
     headers: dict[str, str]
     parts: dict[int, bytes] = field(default_factory=dict[int, bytes])
-
-
-@dataclass
-class Answer:
-    status: int = 200
-    body: bytes = b""
-    headers: dict[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass
@@ -79,13 +76,13 @@ class S3:
     def keys(self, bucket: str, prefix: str = "") -> list[str]:
         return sorted(key for owner, key in self.objects if owner == bucket and key.startswith(prefix))
 
-    def serve(self, ask: Ask) -> Answer:
+    def serve(self, ask: Ask) -> Reply:
         bucket, key = ask.bucket, ask.key
         if not bucket:
             return _xml("ListAllMyBucketsResult", "".join(f"<Bucket>{_tag('Name', b)}</Bucket>" for b in self.buckets))
         if ask.method == "PUT" and not key:
             self.buckets.setdefault(bucket, ask.region)
-            return Answer()
+            return Reply(200, b"")
         if bucket not in self.buckets:
             raise S3Refusal(404, "NoSuchBucket", "The specified bucket does not exist")
         if not key:
@@ -101,16 +98,16 @@ class S3:
         if ask.method == "PUT":
             ask.verify()
             etag = self.put(bucket, key, ask.body, ask.at, ask.kept)
-            return Answer(headers={"ETag": f'"{etag}"'})
+            return Reply(200, b"", {"ETag": f'"{etag}"'})
         if ask.method == "DELETE":
             self.objects.pop((bucket, key), None)
-            return Answer(204)
+            return Reply(204, b"")
         return self._object(ask)
 
-    def _bucket(self, ask: Ask) -> Answer:
+    def _bucket(self, ask: Ask) -> Reply:
         region = self.buckets[ask.bucket]
         if ask.method == "HEAD":
-            return Answer(headers={"x-amz-bucket-region": region})
+            return Reply(200, b"", {"x-amz-bucket-region": region})
         if ask.method == "POST" and "delete" in ask.query:
             gone = [unescape(key) for key in re.findall("<Key>(.*?)</Key>", ask.body.decode("utf-8"))]
             for key in gone:
@@ -120,7 +117,7 @@ class S3:
             if self.keys(ask.bucket):
                 raise S3Refusal(409, "BucketNotEmpty", "The bucket you tried to delete is not empty")
             del self.buckets[ask.bucket]
-            return Answer(204)
+            return Reply(204, b"")
         if "location" in ask.query:
             return _xml("LocationConstraint", escape("" if region == "us-east-1" else region))
         prefix = ask.query.get("prefix", "")
@@ -133,7 +130,7 @@ class S3:
             return _xml("ListMultipartUploadsResult", _tag("IsTruncated", "false") + "".join(items))
         return self._listing(ask, prefix)
 
-    def _listing(self, ask: Ask, prefix: str) -> Answer:
+    def _listing(self, ask: Ask, prefix: str) -> Reply:
         after = ask.query.get("continuation-token", "")
         keys = [key for key in self.keys(ask.bucket, prefix) if key > after]
         most = int(ask.query.get("max-keys", "1000"))
@@ -154,17 +151,17 @@ class S3:
         head += _tag("EncodingType", "url") if encoded else ""
         return _xml("ListBucketResult", head + "".join(items))
 
-    def _multipart(self, ask: Ask) -> Answer:
+    def _multipart(self, ask: Ask) -> Reply:
         upload = self.uploads.get(ask.query["uploadId"])
         if upload is None:
             raise S3Refusal(404, "NoSuchUpload", "The specified multipart upload does not exist.")
         if ask.method == "PUT":
             ask.verify()
             upload.parts[int(ask.query["partNumber"])] = ask.body
-            return Answer(headers={"ETag": f'"{hashlib.md5(ask.body, usedforsecurity=False).hexdigest()}"'})
+            return Reply(200, b"", {"ETag": f'"{hashlib.md5(ask.body, usedforsecurity=False).hexdigest()}"'})
         del self.uploads[ask.query["uploadId"]]
         if ask.method == "DELETE":
-            return Answer(204)
+            return Reply(204, b"")
         parts = [upload.parts[number] for number in sorted(upload.parts)]
         sums = b"".join(hashlib.md5(part, usedforsecurity=False).digest() for part in parts)
         etag = f'"{hashlib.md5(sums, usedforsecurity=False).hexdigest()}-{len(parts)}"'
@@ -173,7 +170,7 @@ class S3:
             "CompleteMultipartUploadResult", _tag("Bucket", ask.bucket) + _tag("Key", ask.key) + _tag("ETag", etag)
         )
 
-    def _object(self, ask: Ask) -> Answer:
+    def _object(self, ask: Ask) -> Reply:
         item = self.objects.get((ask.bucket, ask.key))
         if item is None:
             raise S3Refusal(404, "NoSuchKey", "The specified key does not exist.")
@@ -181,8 +178,8 @@ class S3:
         if (wanted := re.fullmatch(r"bytes=(\d+)-(\d*)", ask.headers.get("range", ""))) is not None:
             first, last = int(wanted[1]), int(wanted[2] or len(item.body) - 1)
             headers["Content-Range"] = f"bytes {first}-{min(last, len(item.body) - 1)}/{len(item.body)}"
-            return Answer(206, item.body[first : last + 1], headers)
-        return Answer(200, item.body, headers)
+            return Reply(206, item.body[first : last + 1], headers)
+        return Reply(200, item.body, headers)
 
 
 @dataclass(frozen=True)
@@ -227,11 +224,6 @@ def dechunked(body: bytes) -> bytes:
         at = end + 2 + size + 2
 
 
-def refused(error: S3Refusal) -> Answer:
-    body = _tag("Code", error.code) + _tag("Message", error.message) + _tag("RequestId", uuid.uuid4().hex[:16].upper())
-    return Answer(error.status, f'<?xml version="1.0" encoding="UTF-8"?><Error>{body}</Error>'.encode(), error.headers)
-
-
 def usual(status: int) -> tuple[str, str]:
     return {
         403: ("AccessDenied", "Access Denied"),
@@ -241,9 +233,9 @@ def usual(status: int) -> tuple[str, str]:
     }.get(status, ("InternalError" if status >= 500 else "InvalidRequest", "We encountered an internal error."))
 
 
-def _xml(name: str, inner: str) -> Answer:
+def _xml(name: str, inner: str) -> Reply:
     text = f'<?xml version="1.0" encoding="UTF-8"?><{name} xmlns="{_SPACE}">{inner}</{name}>'
-    return Answer(200, text.encode(), {"Content-Type": "application/xml"})
+    return Reply(200, text.encode(), {"Content-Type": "application/xml"})
 
 
 def _tag(name: str, value: Any) -> str:

@@ -17,6 +17,8 @@ from urllib.parse import parse_qsl, unquote
 from botocore.session import Session
 from botocore.validate import ParamValidator
 
+from tuneport_backends.simulators.wire import Refused, Reply
+
 Row = dict[str, Any]
 
 # Operations under the names that fault scripts and the log use.
@@ -26,7 +28,6 @@ OPERATIONS: Mapping[str, str] = {
     "ListModelCustomizationJobs": "jobs.list",
     "StopModelCustomizationJob": "jobs.stop",
     "GetCustomModel": "models.get",
-    "ListCustomModels": "models.list",
     "DeleteCustomModel": "models.delete",
     "CreateCustomModelDeployment": "deployments.create",
     "GetCustomModelDeployment": "deployments.get",
@@ -38,20 +39,15 @@ OPERATIONS: Mapping[str, str] = {
     "DeleteProvisionedModelThroughput": "provisioned.delete",
     "CreateModelImportJob": "imports.create",
     "GetModelImportJob": "imports.get",
-    "ListModelImportJobs": "imports.list",
-    "GetImportedModel": "imported.get",
-    "ListImportedModels": "imported.list",
-    "DeleteImportedModel": "imported.delete",
     "Converse": "converse",
 }
 
 
-class Refusal(Exception):
-    """An error as the service sends it: its code, its words, its status."""
+class Refusal(Refused):
+    """An error, in Bedrock's shape: its code is in a header."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status, self.code, self.message = status, code, message
+        super().__init__(message, Reply(status, {"message": message}, {"x-amzn-ErrorType": code}))
 
 
 def inner(row: Mapping[str, Any], *path: str) -> Row:

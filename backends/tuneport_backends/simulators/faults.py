@@ -1,6 +1,6 @@
 """Fault scripts: what a simulated provider does wrong, where and how often, as data that a test or a YAML file holds.
 
-    - on: create            # an operation's name, as each simulator documents it; "*" is any
+    - on: jobs.create       # an operation of the simulator's: docs/simulators.md lists them; "*" is any
       do: lose-reply        # status | lose-reply | cut | delay | field | state | fail | never-ends
       times: 1              # how many matching requests it meets; unset: all
       after: 0              # how many it lets pass first
@@ -12,8 +12,9 @@
       seconds: 1.0          # for `delay`
 
 `lose-reply` does the work and closes the connection without an answer; `cut` closes it after `value` bytes of the request's
-body were read, and does no work; `state` reports the raw word `value` as a job's state; `fail` lets the job fail
-with the reason `value`; `never-ends` keeps it running.
+body were read, and does no work; `field` and `state` falsify an answer, or each item of a list; `state` reports the raw word
+`value` as a job's state; `fail` lets the job fail with the reason `value`; `never-ends` keeps it running: both are met where
+a job is created.
 """
 
 from __future__ import annotations
@@ -21,15 +22,28 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, Self, cast
 
 import yaml
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tuneport.errors import SpecError
-from tuneport.strict import Strict
+from tuneport.strict import Strict, suggest
 
 Does = Literal["status", "lose-reply", "cut", "delay", "field", "state", "fail", "never-ends"]
+# What each takes beside `on`, `do`, `times` and `after`. Another key would do nothing, and is refused.
+TAKES: Mapping[Does, frozenset[str]] = {
+    "status": frozenset({"status", "retry_after", "body"}),
+    "lose-reply": frozenset(),
+    "cut": frozenset({"value"}),
+    "delay": frozenset({"seconds"}),
+    "field": frozenset({"field", "value"}),
+    "state": frozenset({"value"}),
+    "fail": frozenset({"value"}),
+    "never-ends": frozenset(),
+}
+CREATE = "jobs.create"  # in every simulator
+ANY = "*"
 
 
 class Fault(Strict):
@@ -43,6 +57,22 @@ class Fault(Strict):
     field: str | None = None
     value: Any = None
     seconds: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if idle := sorted(self.model_fields_set - {"on", "do", "times", "after"} - TAKES[self.do]):
+            raise ValueError(f"{self.do} takes no {idle[0]}: {_takes(self.do)}")
+        if self.do == "field" and not self.field:
+            raise ValueError("field needs to be told which: field: name, or field: name.within")
+        if self.do == "cut" and not (self.value is None or (type(self.value) is int and self.value >= 0)):
+            raise ValueError("cut takes as its value how many bytes of the body are read first, a whole number")
+        if self.do in {"fail", "never-ends"} and self.on not in {CREATE, ANY}:
+            raise ValueError(f"{self.do} is met where a job is created: on: {CREATE}")
+        return self
+
+
+def _takes(do: Does) -> str:
+    return f"it takes {' and '.join(sorted(TAKES[do]))}" if TAKES[do] else "it takes nothing more"
 
 
 def _named(item: Any) -> Mapping[str, Any]:
@@ -58,6 +88,8 @@ class Faults:
         self._faults = [fault if isinstance(fault, Fault) else Fault.parse(dict(fault)) for fault in faults]
         self._met = [0] * len(self._faults)
         self._lock = threading.Lock()
+        self._operations: frozenset[str] | None = None  # not known before a simulator takes it
+        self._owner = ""
 
     @classmethod
     def load(cls, path: Path) -> Faults:
@@ -71,9 +103,29 @@ class Faults:
         # YAML 1.1 reads a bare `on` as true.
         return cls([_named(item) for item in cast("list[Any]", items)])
 
-    def add(self, fault: Fault | Mapping[str, Any]) -> None:
+    def demand(self, operations: frozenset[str], owner: str) -> None:
+        """From now on, `on` must be one of these. SpecError where it is not, which names what `owner` has."""
         with self._lock:
-            self._faults.append(fault if isinstance(fault, Fault) else Fault.parse(dict(fault)))
+            self._operations, self._owner = operations, owner
+            for fault in self._faults:
+                self._known(fault)
+
+    def _known(self, fault: Fault) -> None:
+        if self._operations is not None and fault.on not in {*self._operations, ANY}:
+            known = ", ".join(sorted(self._operations))
+            meant = suggest(fault.on, self._operations)
+            raise SpecError(
+                f"a fault is on {fault.on!r}, which is no operation of the {self._owner} simulator"
+                + (f": {meant} Known" if meant.startswith("did") else ". Known")
+                + f": {known}, and {ANY!r} for any."
+            )
+
+    def add(self, fault: Fault | Mapping[str, Any]) -> None:
+        """SpecError where it is no fault, or none that this simulator can meet."""
+        made = fault if isinstance(fault, Fault) else Fault.parse(dict(fault))
+        with self._lock:
+            self._known(made)
+            self._faults.append(made)
             self._met.append(0)
 
     def meet(self, operation: str, *does: Does) -> list[Fault]:

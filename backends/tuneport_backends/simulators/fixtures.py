@@ -15,35 +15,25 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
 if TYPE_CHECKING:
+    from tuneport_backends.simulators.base import Simulator
     from tuneport_backends.simulators.bedrock import BedrockSimulator
     from tuneport_backends.simulators.openai import OpenAISimulator
     from tuneport_backends.simulators.vertex import VertexSimulator
 
 
-class _Simulator(Protocol):
-    def start(self) -> object: ...
-
-    def stop(self) -> None: ...
-
-    def environment(self) -> dict[str, str]: ...
-
-
-S = TypeVar("S", bound=_Simulator)
+S = TypeVar("S", bound="Simulator")
 
 
 @contextmanager
 def _running(simulator: S, home: Path) -> Generator[S]:
     from tuneport import registry
 
-    simulator.start()
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in simulator.environment().items():
-            patch.setenv(name, value)
+    with simulator, simulator.pointed(), pytest.MonkeyPatch.context() as patch:
         patch.setenv("TUNEPORT_HOME", str(home / "tuneport"))
         patch.delenv("TUNEPORT_DATABASE_URL", raising=False)
         patch.setenv("TUNEPORT_POLL_SECONDS", "0.02")
@@ -51,7 +41,6 @@ def _running(simulator: S, home: Path) -> Generator[S]:
             yield simulator
         finally:
             registry.close_models()
-            simulator.stop()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, cast
 
 from tuneport_backends.simulators.openai_rows import Row, inner, one_of
+from tuneport_backends.simulators.wire import Refused, Reply
 
 Check = Callable[[Any], bool]
 _JOB_FIELDS = frozenset(
@@ -67,8 +68,8 @@ class Part(NamedTuple):
     content: bytes
 
 
-class Refusal(Exception):
-    """An error reply, in the service's shape."""
+class Refusal(Refused):
+    """An error, in the service's shape."""
 
     def __init__(
         self,
@@ -79,9 +80,8 @@ class Refusal(Exception):
         param: str | None = None,
         kind: str = "invalid_request_error",
     ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.body: Row = {"error": {"message": message, "type": kind, "param": param, "code": code}}
+        body = {"error": {"message": message, "type": kind, "param": param, "code": code}}
+        super().__init__(message, Reply(status, body))
 
 
 def _number(low: float, high: float | None = None, *, above: bool = False) -> Check:

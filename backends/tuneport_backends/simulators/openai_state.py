@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,8 +25,7 @@ BASE = "I am a base model, and have been tuned on nothing."
 _SUPERVISED = frozenset({"supervised"})
 _PAIRS = frozenset({"supervised", "dpo"})
 _GRADED = frozenset({"reinforcement"})
-# What can be tuned, and how; the names that a snapshot is also known by come first in the second table.
-TUNABLE: dict[str, frozenset[str]] = {
+_OPENAI: Mapping[str, frozenset[str]] = {
     "gpt-4.1-2025-04-14": _PAIRS,
     "gpt-4.1-mini-2025-04-14": _PAIRS,
     "gpt-4.1-nano-2025-04-14": _PAIRS,
@@ -33,12 +33,23 @@ TUNABLE: dict[str, frozenset[str]] = {
     "gpt-4o-mini-2024-07-18": _SUPERVISED,
     "gpt-3.5-turbo-0125": _SUPERVISED,
     "o4-mini-2025-04-16": _GRADED,
-    "openai.gpt-oss-20b": _GRADED,
-    "qwen.qwen3-32b": _GRADED,
 }
-_ALIASES = {name.rsplit("-", 3)[0]: name for name in TUNABLE if name[-3:-2] == "-"} | {
-    "gpt-3.5-turbo": "gpt-3.5-turbo-0125"
+# What can be tuned at each service, and how.
+TUNABLE: Mapping[Service, Mapping[str, frozenset[str]]] = {
+    "openai": _OPENAI,
+    "azure": {
+        **_OPENAI,
+        "gpt-5-2025-08-07": _GRADED,
+        **dict.fromkeys(("gpt-oss-20b", "ministral-3b", "qwen-32b", "llama-3.3-70b-instruct"), _SUPERVISED),
+    },
+    # In the short form of the endpoint's own guide, and as Bedrock has them elsewhere.
+    "bedrock-openai": dict.fromkeys(
+        ("openai.gpt-oss-20b", "openai.gpt-oss-20b-1:0", "qwen.qwen3-32b", "qwen.qwen3-32b-v1:0"), _GRADED
+    ),
 }
+_ALIASES = {
+    dated[1]: dated[0] for name in TUNABLE["azure"] if (dated := re.fullmatch(r"(.+)-\d{4}-\d\d-\d\d", name))
+} | {"gpt-3.5-turbo": "gpt-3.5-turbo-0125"}
 _VISION = ("gpt-4o-2024-08-06", "gpt-4.1-2025-04-14")
 _REASONING = ("o1", "o3", "o4", "gpt-5")
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from tuneport_backends.simulators.clock import Clock
 from tuneport_backends.simulators.vertex_requests import Refusal, Row, inner
+from tuneport_backends.simulators.wire import Reply
 
 _RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
 
@@ -56,15 +57,6 @@ class Session:
     done: Row | None = None
 
 
-@dataclass(frozen=True)
-class Reply:
-    """An answer that is not a plain 200 with JSON."""
-
-    code: int
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    body: Any = None
-
-
 class Objects:
     """`buckets`: the names of those that exist, each with its location."""
 
@@ -94,7 +86,7 @@ class Objects:
         held = self._held(bucket, name)
         if query.get("alt") == "media":
             payload = held.payload(self._now())
-            return Reply(200, {"x-goog-hash": f"crc32c={payload['crc32c']},md5={payload['md5Hash']}"}, held.content)
+            return Reply(200, held.content, {"x-goog-hash": f"crc32c={payload['crc32c']},md5={payload['md5Hash']}"})
         return held.payload(self._now())
 
     def delete(self, bucket: str, name: str) -> Reply:
@@ -102,11 +94,11 @@ class Objects:
         del self.held[bucket, name]
         return Reply(204)
 
-    def upload(self, bucket: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes, root: str) -> Any:
+    def upload(self, bucket: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes) -> Any:
         self._demand(bucket)
         kind = query.get("uploadType")
         if kind == "multipart":
-            described, content = _related(headers.get("Content-Type", ""), body)
+            described, content = _related(headers.get("content-type", ""), body)
             name = str(described.get("name") or query.get("name") or "")
             return self._put(
                 bucket, name, content, str(described.get("contentType") or ""), query, described.get("md5Hash")
@@ -118,9 +110,9 @@ class Objects:
             identity = uuid.uuid4().hex
             what = headers.get("x-upload-content-type") or str(described.get("contentType") or "")
             self._sessions[identity] = Session(bucket, name, what, query, described.get("md5Hash"))
-            place = f"{root}/upload/storage/v1/b/{bucket}/o?uploadType=resumable&upload_id={identity}"
-            return Reply(200, {"Location": place, "X-GUploader-UploadID": identity}, {})
-        return self._put(bucket, query.get("name", ""), body, headers.get("Content-Type", ""), query, None)
+            place = f"http://{headers['host']}/upload/storage/v1/b/{bucket}/o?uploadType=resumable&upload_id={identity}"
+            return Reply(200, {}, {"Location": place, "X-GUploader-UploadID": identity})
+        return self._put(bucket, query.get("name", ""), body, headers.get("content-type", ""), query, None)
 
     def resume(self, query: Mapping[str, str], headers: Mapping[str, str], body: bytes) -> Any:
         """A chunk of a resumable upload, or the question how far it came."""
@@ -129,7 +121,7 @@ class Objects:
             raise Refusal(404, "The upload session is unknown.")
         if session.done is not None:
             return session.done
-        found = _RANGE.fullmatch(headers.get("Content-Range", ""))
+        found = _RANGE.fullmatch(headers.get("content-range", ""))
         start = int(found[1]) if found is not None and found[1] is not None else None
         total = None if found is None or found[3] == "*" else int(found[3])
         if found is None:
@@ -146,7 +138,7 @@ class Objects:
             session.done = made
             return made
         received = len(session.received)
-        return Reply(308, {"Range": f"bytes=0-{received - 1}"} if received else {})
+        return Reply(308, None, {"Range": f"bytes=0-{received - 1}"} if received else {})
 
     def put(self, bucket: str, name: str, content: bytes) -> None:
         """What the service itself writes."""

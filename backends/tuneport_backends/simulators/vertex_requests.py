@@ -15,6 +15,8 @@ from typing import Any, Union, cast, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
 
+from tuneport_backends.simulators.wire import Refused, Reply
+
 Row = dict[str, Any]
 _STATUS = {
     400: "INVALID_ARGUMENT",
@@ -66,17 +68,16 @@ _LABEL_KEY = re.compile(r"[a-z][\w-]{0,62}")
 _LABEL_VALUE = re.compile(r"[\w-]{0,63}")
 
 
-class Refusal(Exception):
-    """An answer that is an error. `status` None: the usual word for the code."""
+class Refusal(Refused):
+    """An error, in Google's shape. `status` None: the usual word for the code."""
 
     def __init__(self, code: int, message: str, status: str | None = None) -> None:
-        super().__init__(message)
-        self.code = code
-        self.body: Row = {"error": {"code": code, "message": message, "status": status or _STATUS.get(code, "UNKNOWN")}}
+        body = {"error": {"code": code, "message": message, "status": status or _STATUS.get(code, "UNKNOWN")}}
+        super().__init__(message, Reply(code, body))
 
 
-def usual(code: int) -> Row:
-    return Refusal(code, _MESSAGES.get(code, "Request contains an invalid argument.")).body
+def usual(code: int) -> Refusal:
+    return Refusal(code, _MESSAGES.get(code, "Request contains an invalid argument."))
 
 
 def inner(value: Any) -> Row:

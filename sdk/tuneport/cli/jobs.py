@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from tuneport.cli.output import (
 )
 from tuneport.cli.run import follow as follow_job
 from tuneport.cli.run import pair, write_job_report
-from tuneport.errors import JobError, SpecError
+from tuneport.errors import BackendError, JobError, NotInstalledError, SpecError, UnsupportedError
 from tuneport.job import FineTuneJob
 from tuneport.status import JobStatus, utcnow
 
@@ -65,9 +66,11 @@ def show(job_id: str, report: str | None, as_json: bool) -> int:
     done = job.status is JobStatus.SUCCEEDED
     if report is not None:
         write_job_report(job, Path(report))
+    standing_now, unseen = _standing(job) if done else ([], None)
     if as_json:
         data = job_data(job)
         data["result"] = job.result().model_dump(mode="json") if done else None
+        data["deployments"] = [asdict(one) for one in standing_now] if unseen is None else None
         print_json(data)
         return 0
     record = job.record
@@ -87,11 +90,26 @@ def show(job_id: str, report: str | None, as_json: bool) -> int:
             data = {key: value for key, value in last[-1].data.items() if value is not None}
             words = (f"{k} {v:.5g}" if isinstance(v, float) else f"{k} {v}" for k, v in data.items())
             console.print("last metrics: " + ", ".join(words), markup=False, soft_wrap=True)
+    for one in standing_now:
+        words = f"stands: {one.name} ({one.kind}, {one.status}), at {standing(one)}; tuneport undeploy {job.id} ends it"
+        console.print(words, markup=False, soft_wrap=True)
+    if unseen is not None:
+        console.print(f"what stands deployed could not be seen: {unseen}", style="yellow", markup=False, soft_wrap=True)
     if record.directory:
         console.print(f"files: {record.directory}", markup=False, soft_wrap=True)
     if report is not None:
         console.print(f"report: {report}", markup=False, soft_wrap=True)
     return 0
+
+
+def _standing(job: FineTuneJob) -> tuple[Sequence[Deployment], str | None]:
+    """What stands deployed, where the backend deploys at all; or why that could not be seen."""
+    try:
+        return job.deployments(), None
+    except UnsupportedError:
+        return [], None
+    except (BackendError, NotInstalledError) as error:
+        return [], str(error)
 
 
 @click.command(epilog="Example: tuneport events tp-01j… --follow")

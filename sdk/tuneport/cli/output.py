@@ -145,8 +145,8 @@ def _number(metric: MetricComparison, value: float | None) -> str:
     return f"{value:.4f}" if metric.name == "loss" else f"{value:.1%}"
 
 
-def print_result(result: FineTuneResult) -> None:
-    """The outcome on one screen."""
+def print_result(result: FineTuneResult, *, brief: bool = False) -> None:
+    """The outcome on one screen; `brief` leaves out how it came about."""
     if result.test is not None:
         shown = table("held-out test", "base", "tuned", "difference", f"{_confidence(result)} interval")
         for metric in result.test.metrics:
@@ -162,6 +162,9 @@ def print_result(result: FineTuneResult) -> None:
             )
         console.print(shown)
         console.print(f"  measured on {result.test.rows} rows that were never trained on", style="dim")
+    if brief:
+        console.print(f"model: {result.model}", markup=False, soft_wrap=True)
+        return
     for split, ledger in result.dataset.ledger.items():
         reasons = "; ".join(f"{count} {reason}" for reason, count in ledger.reasons.items())
         console.print(

@@ -204,7 +204,7 @@ def follow(
     if as_json:
         print_json(result)
     else:
-        print_result(result)
+        print_result(result, brief=quiet)
         if report is not None:
             console.print(f"report: {report}", markup=False, soft_wrap=True)
         if not quiet:

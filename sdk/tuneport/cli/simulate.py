@@ -6,6 +6,7 @@ import json
 import shlex
 import signal
 import threading
+from collections.abc import Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import FrameType
@@ -37,7 +38,13 @@ class Start(Protocol):
     def __call__(self, *, port: int, faults: Path | None, speed: float) -> Simulator: ...
 
 
-@click.command(epilog="Example: tuneport simulate openai --port 8123 --faults faults.yaml")
+GUIDE = "https://github.com/tuneport/tuneport/blob/main/docs/simulators.md"
+
+
+@click.command(
+    epilog="Example: tuneport simulate openai --port 8123 --faults faults.yaml\n\n"
+    f"Fault scripts, every operation, the clock and the pytest fixtures: docs/simulators.md ({GUIDE})"
+)
 @click.argument("provider", metavar="PROVIDER")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="On loopback.  [default: any that is free]")
 @click.option(
@@ -57,7 +64,8 @@ class Start(Protocol):
 def simulate(provider: str, port: int, faults: Path | None, speed: float, as_json: bool) -> int:
     """Stand in for PROVIDER (openai, azure, bedrock-openai, bedrock or vertex): no keys, no bill, real sockets.
 
-    Prints the variables that point the provider's own SDK, and tuneport, at it; then it runs until Ctrl-C.
+    Prints the lines that point the provider's own SDK, and tuneport, at it, with no credentials of yours; then it runs until
+    Ctrl-C.
     """
     start = _start(provider)
     over = threading.Event()
@@ -103,11 +111,17 @@ def _start(provider: str) -> Start:
 
 def _say(provider: str, simulator: Simulator, speed: float, *, as_json: bool) -> None:
     variables = simulator.environment()
+    # What would show it a credential of yours, or lead past it. A third party's simulator need not name any.
+    blank: Sequence[str] = getattr(simulator, "blank", ())
     if as_json:
-        click.echo(json.dumps({"provider": provider, "url": simulator.url, "speed": speed, "environment": variables}))
+        said = {"provider": provider, "url": simulator.url, "speed": speed}
+        click.echo(json.dumps({**said, "environment": variables, "unset": list(blank)}))
         return
     click.echo(f"# {provider}, simulated at {simulator.url}; its clock runs {speed:g} times as fast as yours.")
     click.echo("# In another terminal, before you run tuneport or the provider's own SDK:")
+    if blank:
+        click.echo(f"unset {' '.join(blank)}")
     for name, value in variables.items():
-        click.echo(f"export {name}={shlex.quote(value)}")
+        if value:
+            click.echo(f"export {name}={shlex.quote(value)}")
     click.echo("# Ctrl-C ends it.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -63,21 +64,12 @@ def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
 
 
 @pytest.fixture
-def simulate(aws: pytest.MonkeyPatch, backend: BedrockBackend, home: Path) -> Iterator[Callable[..., BedrockSimulator]]:
+def simulate(
+    aws: pytest.MonkeyPatch, backend: BedrockBackend, home: Path, launch: Callable[..., Any]
+) -> Iterator[Callable[..., BedrockSimulator]]:
     """`simulate(faults=[...])` starts one and points boto3 at it."""
-    started: list[BedrockSimulator] = []
-
-    def start(**settings: Any) -> BedrockSimulator:
-        simulator = BedrockSimulator(**settings).start()
-        started.append(simulator)
-        for name, value in simulator.environment().items():
-            aws.setenv(name, value)
-        return simulator
-
-    yield start
+    yield partial(launch, BedrockSimulator)
     registry.close_models()
-    for simulator in started:
-        simulator.stop()
 
 
 @pytest.fixture

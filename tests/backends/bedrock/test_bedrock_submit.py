@@ -194,10 +194,11 @@ def test_a_create_sent_twice_makes_one_job(
 
 
 def test_a_throttled_create_says_when(simulate: Simulate, create: Create) -> None:
-    simulator = simulate(faults=[{"on": "jobs.create", "do": "status", "status": 429, "retry_after": 7, "times": 1}])
+    # Longer than anybody would wait for it.
+    simulator = simulate(faults=[{"on": "jobs.create", "do": "status", "status": 429, "retry_after": 7200, "times": 1}])
     with pytest.raises(RateLimitedError) as caught:
         create()
-    assert caught.value.retry_after == 7
+    assert caught.value.retry_after == 7200
     assert caught.value.request_id
     assert len(simulator.requests("jobs.create")) == 1
     assert not simulator.jobs

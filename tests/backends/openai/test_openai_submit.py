@@ -128,11 +128,11 @@ def test_a_service_that_keeps_no_metadata_is_searched_by_training_file(
 # Uploads
 
 
-@pytest.mark.parametrize("do", ["lose-reply", "cut"])
+@pytest.mark.parametrize("fault", [{"do": "lose-reply"}, {"do": "cut", "value": 200}], ids=lambda fault: fault["do"])
 def test_an_upload_that_breaks_is_made_again_or_found(
-    do: str, simulate: Simulate, backend: OpenAIBackend, prepare: Prepare
+    fault: dict[str, object], simulate: Simulate, backend: OpenAIBackend, prepare: Prepare
 ) -> None:
-    simulator = simulate(faults=[{"on": "files.create", "do": do, "value": 200}])
+    simulator = simulate(faults=[{"on": "files.create", **fault}])
     job = prepare(backend)
     with pytest.raises(UnavailableError):
         backend.submit(job)
@@ -142,7 +142,7 @@ def test_an_upload_that_breaks_is_made_again_or_found(
     for content in simulator.files.values():
         working._state.files.keep(f"{job.tag}-train.jsonl", "fine-tune", content)
     backend.submit(job)
-    assert len(working.requests("files.create")) == (0 if do == "lose-reply" else 1)
+    assert len(working.requests("files.create")) == (0 if fault["do"] == "lose-reply" else 1)
     assert created(working) == 1
 
 
