@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from tuneport.dataset.convert import convert
     from tuneport.dataset.report import ValidationReport
     from tuneport.errors import TuneportError
+    from tuneport.evaluate.comparing import compare
+    from tuneport.evaluate.comparison import Comparison
+    from tuneport.evaluate.contenders import FewShot, Recorded, SystemPrompt
     from tuneport.job import FineTuneJob
     from tuneport.methods import IA3, Adapters, Full, LoRA, PrefixTuning, PromptTuning, QLoRA
     from tuneport.objectives import DPO, ORPO, RLHF, SFT, ContinuedPretraining, Reinforcement
@@ -28,6 +31,9 @@ _HOMES = {
     "tuneport.dataset.convert": ["convert"],
     "tuneport.dataset.report": ["ValidationReport"],
     "tuneport.errors": ["TuneportError"],
+    "tuneport.evaluate.comparing": ["compare"],
+    "tuneport.evaluate.comparison": ["Comparison"],
+    "tuneport.evaluate.contenders": ["FewShot", "Recorded", "SystemPrompt"],
     "tuneport.job": ["FineTuneJob"],
     "tuneport.methods": ["IA3", "Adapters", "Full", "LoRA", "PrefixTuning", "PromptTuning", "QLoRA"],
     "tuneport.objectives": ["DPO", "ORPO", "RLHF", "SFT", "ContinuedPretraining", "Reinforcement"],
@@ -47,9 +53,11 @@ __all__ = [
     "SFT",
     "Adapters",
     "Advice",
+    "Comparison",
     "ContinuedPretraining",
     "Dataset",
     "Event",
+    "FewShot",
     "FineTuneJob",
     "FineTuneResult",
     "FineTuneSpec",
@@ -64,11 +72,14 @@ __all__ = [
     "PrefixTuning",
     "PromptTuning",
     "QLoRA",
+    "Recorded",
     "Reinforcement",
     "Resources",
+    "SystemPrompt",
     "TuneportError",
     "ValidationReport",
     "advise",
+    "compare",
     "convert",
     "plan",
     "validate",

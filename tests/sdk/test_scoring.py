@@ -12,7 +12,7 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from tuneport.errors import SpecError
-from tuneport.scoring.intervals import paired_difference, proportion, tango
+from tuneport.scoring.intervals import bca, paired_difference, proportion, tango
 from tuneport.scoring.metrics import exact_match, json_equal, json_valid, normalised_match
 
 
@@ -152,14 +152,19 @@ def test_continuous_invariants(rows: list[tuple[float, float]], seed: int) -> No
 def test_bca_agrees_with_scipy(n: int) -> None:
     rng = np.random.default_rng(n)
     base, tuned = rng.gamma(2.0, 1.0, n), rng.gamma(1.5, 0.6, n)
-    ours = paired_difference(base.tolist(), tuned.tolist(), kind="continuous", seed=3)
+    gaps = (tuned - base).tolist()
+    low, high = bca(gaps, float(np.mean(gaps)), 0.95, 3)
     theirs = stats.bootstrap(
         (tuned - base,), np.mean, n_resamples=20_000, method="BCa", rng=np.random.default_rng(5)
     ).confidence_interval
     width = theirs.high - theirs.low
+    assert low == pytest.approx(theirs.low, abs=0.05 * width)
+    assert high == pytest.approx(theirs.high, abs=0.05 * width)
+    ours = paired_difference(base.tolist(), tuned.tolist(), kind="continuous", seed=3)
     assert ours.method.startswith("BCa")
-    assert ours.low == pytest.approx(theirs.low, abs=0.05 * width)
-    assert ours.high == pytest.approx(theirs.high, abs=0.05 * width)
+    assert ours.low <= low
+    assert high <= ours.high
+    assert ours.high - ours.low < (2 if n < 50 else 1.4) * width
 
 
 def test_bca_covers_skewed_losses() -> None:
@@ -176,12 +181,25 @@ def test_bca_covers_skewed_losses() -> None:
 
 
 @pytest.mark.parametrize("n", range(2, 20))
-def test_few_rows_fall_back_to_students_t(n: int) -> None:
+def test_few_rows_fall_back_to_students_t_with_two_rows_added(n: int) -> None:
     values = np.random.default_rng(n).normal(size=n)
     ours = paired_difference([0.0] * n, values.tolist(), kind="continuous", confidence=0.9)
-    low, high = stats.t.interval(0.9, n - 1, loc=values.mean(), scale=stats.sem(values))
+    far = 1.25 * np.abs(values).max()
+    spread = stats.sem(np.append(values - values.mean(), [far, -far]))
+    low, high = stats.t.interval(0.9, n - 1, loc=values.mean(), scale=spread)
     assert ours.method.startswith("Student")
     assert (ours.low, ours.high) == (pytest.approx(low), pytest.approx(high))
+
+
+@pytest.mark.slow
+def test_rows_that_mostly_score_the_same_are_covered() -> None:
+    """Thirty rows of which a few differ, as two good models' do; `python -m tests.coverage` goes over the whole grid."""
+    from tests.coverage.__main__ import CONTINUOUS, covered
+
+    seed = random.SystemRandom().randrange(2**32)
+    for name in ("mostly the same", "at the ceiling", "skewed"):
+        share = covered(CONTINUOUS[name], 30, 600, np.random.default_rng(seed))
+        assert share >= 0.93 - 0.035, f"seed {seed}: {name} {share}"  # three standard errors of 600 trials
 
 
 def test_many_rows_do_not_resample() -> None:

@@ -38,6 +38,8 @@ _COMMANDS = {
     "undeploy": "jobs:undeploy",
     "rm": "jobs:rm",
     "chat": "chat:chat",
+    "evaluate": "compare:evaluate",
+    "compare": "compare:compare",
     "simulate": "simulate:simulate",
 }
 

@@ -66,7 +66,10 @@ def show(job_id: str, report: str | None, as_json: bool) -> int:
     done = job.status is JobStatus.SUCCEEDED
     if report is not None:
         write_job_report(job, Path(report))
-    standing_now, unseen = _standing(job) if done else ([], None)
+    standing_now: Sequence[Deployment] = []
+    unseen: str | None = None
+    if done:
+        standing_now, unseen = _standing(job)
     if as_json:
         data = job_data(job)
         data["result"] = job.result().model_dump(mode="json") if done else None
@@ -91,8 +94,8 @@ def show(job_id: str, report: str | None, as_json: bool) -> int:
             words = (f"{k} {v:.5g}" if isinstance(v, float) else f"{k} {v}" for k, v in data.items())
             console.print("last metrics: " + ", ".join(words), markup=False, soft_wrap=True)
     for one in standing_now:
-        words = f"stands: {one.name} ({one.kind}, {one.status}), at {standing(one)}; tuneport undeploy {job.id} ends it"
-        console.print(words, markup=False, soft_wrap=True)
+        line = f"stands: {one.name} ({one.kind}, {one.status}), at {standing(one)}; tuneport undeploy {job.id} ends it"
+        console.print(line, markup=False, soft_wrap=True)
     if unseen is not None:
         console.print(f"what stands deployed could not be seen: {unseen}", style="yellow", markup=False, soft_wrap=True)
     if record.directory:

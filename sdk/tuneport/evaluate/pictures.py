@@ -70,7 +70,7 @@ def _plot(lines: Sequence[_Line], result: FineTuneResult | None, width: int, hei
     if not placed:
         return ""
     xs, ys = [x for x, _ in placed], [y for _, y in placed]
-    x_ticks, y_ticks = _ticks(min(xs), max(xs), width // 90, whole=True), _ticks(min(ys), max(ys), height // 55)
+    x_ticks, y_ticks = ticks(min(xs), max(xs), width // 90, whole=True), ticks(min(ys), max(ys), height // 55)
     left, right, top, bottom = 56, width - 16, 34, height - 38
     x_low, x_high = min(xs), max(*xs, min(xs) + 1)
     y_low, y_high = min(y_ticks[0], *ys), max(y_ticks[-1], *ys)
@@ -141,7 +141,7 @@ def _best(
     ]
 
 
-def _ticks(low: float, high: float, wanted: int, *, whole: bool = False) -> list[float]:
+def ticks(low: float, high: float, wanted: int, *, whole: bool = False) -> list[float]:
     """Round numbers that span low..high, at least two; `whole` keeps them inside and integral."""
     if high - low <= 1e-12 * max(abs(low), abs(high), 1e-300):
         reach = abs(low) / 2 or 0.5

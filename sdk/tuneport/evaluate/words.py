@@ -61,3 +61,17 @@ def visible(text: str, limit: int) -> str:
     """At most `limit` characters, control characters as their symbols, and nothing that UTF-8 cannot hold."""
     clean = text.encode("utf-8", "replace").decode("utf-8").translate(_CONTROLS)
     return clean if len(clean) <= limit else f"{clean[:limit]}\u2026 ({len(clean) - limit:,} more characters)"
+
+
+def title(name: str) -> str:
+    """A metric's name as people read it: `exact_match` as `Exact match`, `bleu` as `BLEU`."""
+    known = {
+        "bleu": "BLEU",
+        "chrf": "chrF",
+        "rouge1": "ROUGE-1",
+        "rouge2": "ROUGE-2",
+        "rougeL": "ROUGE-L",
+        "macro_f1": "Macro F1",
+    }
+    text = name.replace("_", " ").replace("json", "JSON").replace(" f1", " F1")
+    return known.get(name, text[:1].upper() + text[1:])
