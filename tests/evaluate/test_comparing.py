@@ -263,3 +263,31 @@ def test_a_comparison_reads_back_as_it_was(
     (tmp_path / "other.json").write_text("{}")
     with pytest.raises(DatasetError, match="is not a comparison"):
         Comparison.load(tmp_path / "other.json")
+
+
+def test_two_metrics_of_ones_own_need_two_names(
+    home: Path, tmp_path: Path, write_rows: WriteRows, sums: list[dict[str, Any]]
+) -> None:
+    recorded = [answers(tmp_path / "a.jsonl", {1: "1"})]
+    with pytest.raises(SpecError, match="<lambda>"):
+        compare(recorded, write_rows(sums), metrics=[lambda a, e, r: 1.0, lambda a, e, r: 0.0])
+
+    def exact_match(answer: str, expected: str, row: Any) -> bool:
+        return True
+
+    with pytest.raises(SpecError, match="is taken"):
+        compare(recorded, write_rows(sums), metrics=[exact_match])
+
+
+def test_a_metric_of_ones_own_is_a_function(
+    home: Path, tmp_path: Path, write_rows: WriteRows, sums: list[dict[str, Any]]
+) -> None:
+    def close(answer: str, expected: str, row: Any) -> float:
+        """How near the number is"""
+        return 1 / (1 + abs(int(answer) - int(expected)))
+
+    found = compare(
+        [answers(tmp_path / "a.jsonl", {n + 1: str(2 * n + 2) for n in range(20)})], write_rows(sums), metrics=[close]
+    )
+    assert found.value("A", "close") == pytest.approx(0.5)
+    assert found.metrics[0].says == "How near the number is"

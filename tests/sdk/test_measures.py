@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import re
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from sklearn.metrics import confusion_matrix, f1_score
 from tuneport.errors import SpecError
 from tuneport.scoring import measures
 from tuneport.scoring.measures import Case, json_field_f1, macro_f1, token_f1, tool_call_accuracy
+from tuneport.scoring.metrics import json_equal
 
 SEED = 20261125
 json_values = st.recursive(
@@ -74,7 +76,14 @@ def test_rouge_is_rouge_scores(name: str) -> None:
 
 
 def test_rouge_sees_words_of_every_script() -> None:
-    assert measures.get("rouge1").score(Case(answer="Быстрая лиса", expected="быстрая лиса")) == 1
+    rouge = measures.get("rouge1")
+    assert rouge.score(Case(answer="Быстрая лиса", expected="быстрая лиса")) == 1
+    # No spaces: five of the seven characters are the same.
+    assert rouge.score(Case(answer="我们明天会发货", expected="我们明天会退款")) == pytest.approx(5 / 7)
+
+
+def test_labels_forgive_case_unicode_form_and_a_full_stop() -> None:
+    assert measures.label("Cafe\u0301 .") == measures.label("caf\u00e9") == "café"
 
 
 @pytest.mark.parametrize(
@@ -111,9 +120,51 @@ def test_field_f1_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ('{"a/b": 1}', '{"a": {"b": 1}}'),
+        ('{"0": 1}', "[1]"),
+        ('{"id": 9007199254740993}', '{"id": 9007199254740992}'),
+        ('{"a": 2, "a": 1}', '{"a": 1}'),  # a key twice is not JSON to json_valid either
+        ('{"a": NaN}', '{"a": 1}'),
+        ('{"a": "1"}', '{"a": 1}'),
+        ('{"a": null}', '{"a": {}}'),
+        ('{"a": []}', '{"a": {}}'),
+    ],
+)
+def test_other_fields_are_other_fields(answer: str, expected: str) -> None:
+    assert json_field_f1(answer, expected) == 0
+    assert not json_equal(answer, expected)
+
+
+@given(json_values, json_values)
+def test_field_f1_is_1_exactly_where_the_values_are_equal(left: Any, right: Any) -> None:
+    a, b = json.dumps(left), json.dumps(right)
+    assert (json_field_f1(a, b) == 1) == json_equal(a, b)
+
+
+def test_nesting_without_end_is_wrong_and_no_crash() -> None:
+    """The parser's limit and ours need not be the same, wherever they part: what a model writes must not end a
+    comparison."""
+    for depth in (*range(700, 1010), 100_000):
+        for answer in ("[" * depth + "]" * depth, '{"a":' * depth + "1" + "}" * depth):
+            assert json_field_f1(answer, '{"b": 1}') == 0
+            assert tool_call_accuracy(Case(answer, None, expected_calls=[call("find", "{}")])) == 0
+            assert tool_call_accuracy(Case("", None, [call("find", answer)], [call("find", "{}")])) == 0
+
+
+@pytest.mark.parametrize(
     ("said", "expected", "score"),
     [
         ([call("find", '{"order": 7}')], [call("find", {"order": 7})], 1.0),
+        (
+            [call("find", '{"order": 7.0, "x": {"b": 1, "a": 2}}')],
+            [call("find", '{"x": {"a": 2, "b": 1}, "order": 7}')],
+            1.0,
+        ),
+        ([call("find", '{"on": 1}')], [call("find", '{"on": true}')], 0.0),
+        ([call("find", "")], [call("find", "{}")], 1.0),
+        ([call("find", "{}")] * 2, [call("find", "{}")], 0.0),
         ([call("a", "{}"), call("b", "{}")], [call("b", "{}"), call("a", "{}")], 1.0),
         ([call("find", '{"order": 8}')], [call("find", '{"order": 7}')], 0.0),
         ([call("find", "{broken")], [call("find", '{"order": 7}')], 0.0),
@@ -126,9 +177,31 @@ def test_tool_calls(said: list[dict[str, Any]], expected: list[dict[str, Any]], 
     assert tool_call_accuracy(Case(answer="", expected=None, calls=said, expected_calls=expected)) == score
 
 
-def test_calls_in_the_text_count_too() -> None:
-    text = json.dumps({"tool_calls": [call("find", '{"order": 7}')]})
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"tool_calls": [call("find", '{"order": 7}')]},
+        [call("find", '{"order": 7}')],
+        {"name": "find", "arguments": {"order": 7}},
+        [{"name": "find", "arguments": {"order": 7}}],
+    ],
+)
+def test_calls_in_the_text_count_too(said: Any) -> None:
+    text = json.dumps(said)
     assert tool_call_accuracy(Case(answer=text, expected=None, expected_calls=[call("find", '{"order": 7}')])) == 1
+    assert tool_call_accuracy(Case(answer=text, expected="No order is known.")) == 0, "called where none was expected"
+
+
+@given(json_values)
+def test_no_text_of_a_model_ends_the_scoring_of_calls(value: Any) -> None:
+    wanted = [call("find", "{}")]
+    for said in (value, {"tool_calls": value}, {"tool_calls": [value]}, {"tool_calls": [{"function": value}]}):
+        assert tool_call_accuracy(Case(json.dumps(said), None, expected_calls=wanted)) == 0
+        assert tool_call_accuracy(Case(json.dumps(said), "words")) is None
+
+
+def test_an_object_that_is_no_call_is_none() -> None:
+    assert tool_call_accuracy(Case('{"name": "Ada", "age": 36}', "words")) is None
 
 
 def test_perplexity_and_bits_per_byte_by_hand() -> None:
@@ -148,6 +221,20 @@ def test_a_function_of_ones_own() -> None:
 
     metric = measures.custom(short)
     assert (metric.name, metric.says, metric.score(Case("hello", None))) == ("short", "Under ten characters", 1.0)
+
+
+def test_a_function_that_promises_a_bool_is_a_yes_or_no() -> None:
+    def polite(answer: str, expected: str, row: Any) -> bool:
+        return "please" in answer
+
+    def rated(answer: str, expected: str, row: Any) -> bool:
+        return len(answer)  # type: ignore[return-value]
+
+    metric = measures.custom(polite)
+    assert (metric.kind, metric.share, metric.score(Case("please", None))) == ("binary", True, 1.0)
+    assert measures.custom(lambda answer, expected, row: 0.5).kind == "continuous"
+    with pytest.raises(SpecError, match=r"row 3.* it gave 4, and is annotated to give a bool"):
+        measures.custom(rated).score(Case("four", None, row={"row": 3}))
 
 
 @pytest.mark.parametrize(
@@ -197,6 +284,29 @@ def test_a_schema() -> None:
     assert [metric.score(Case(text, None)) for text in ('{"a": 1}', '{"a": "x"}', "{}", "no")] == [1, 0, 0, 0]
     with pytest.raises(SpecError, match="not valid"):
         measures.with_schema({"type": "strange"})
+
+
+def test_a_schema_is_asked_of_what_is_json_and_nothing_is_fetched() -> None:
+    anything = measures.with_schema({"type": "object"})
+    assert [anything.score(Case(text, None)) for text in ('{"a": NaN}', '{"a": 1, "a": 2}', "{}")] == [0, 0, 1]
+    with pytest.raises(SpecError, match=r"Retrieval is disabled|not present"):
+        measures.with_schema({"$ref": "http://127.0.0.1:9/elsewhere.json"})
+
+
+@pytest.mark.parametrize(
+    ("embed", "said"),
+    [
+        (lambda texts: [[1.0], [1.0, 2.0]], r"vectors of \[1, 2\] numbers"),
+        (lambda texts: [[1.0]], r"vectors of \[1\] numbers"),
+        (lambda texts: [[], []], "vectors of"),
+        (lambda texts: [[math.nan], [1.0]], "not finite"),
+        (lambda texts: [[1e300], [1 / 0]], "ZeroDivisionError"),
+    ],
+)
+def test_an_embedding_that_fails_names_the_row(embed: Any, said: str) -> None:
+    with pytest.raises(SpecError, match="row 7") as caught:
+        measures.semantic_similarity(embed).score(Case("a", "b", row={"row": 7}))
+    assert re.search(said, str(caught.value))
 
 
 def test_similarity_by_an_embedding() -> None:

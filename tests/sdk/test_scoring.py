@@ -197,7 +197,7 @@ def test_rows_that_mostly_score_the_same_are_covered() -> None:
     from tests.coverage.__main__ import CONTINUOUS, covered
 
     seed = random.SystemRandom().randrange(2**32)
-    for name in ("mostly the same", "at the ceiling", "skewed"):
+    for name in ("rarely, by little", "mostly the same", "at the ceiling", "skewed", "nearly all gained"):
         share = covered(CONTINUOUS[name], 30, 600, np.random.default_rng(seed))
         assert share >= 0.93 - 0.035, f"seed {seed}: {name} {share}"  # three standard errors of 600 trials
 
@@ -209,12 +209,54 @@ def test_many_rows_do_not_resample() -> None:
     assert (ours.low, ours.high) == (pytest.approx(low), pytest.approx(high))
 
 
-@pytest.mark.parametrize("n", [1, 50])
-def test_rows_without_spread_claim_nothing(n: int) -> None:
-    interval = paired_difference([0.25] * n, [0.5] * n, kind="continuous")
-    assert interval.low == interval.estimate == interval.high == 0.25
+@pytest.mark.parametrize(("n", "tuned"), [(1, 0.5), (1, 0.25), (50, 0.25)])
+def test_one_row_or_no_difference_claims_nothing(n: int, tuned: float) -> None:
+    interval = paired_difference([0.25] * n, [tuned] * n, kind="continuous")
+    assert interval.low == interval.estimate == interval.high == tuned - 0.25
     assert interval.method.startswith("none")
     assert not interval.excludes_zero
+
+
+def test_a_model_that_gets_nothing_and_one_that_gets_all_can_be_told_apart() -> None:
+    """80 rows that all go from 0 to 1 say more than 79 of them, not less."""
+    all_of_them = paired_difference([0.0] * 80, [1.0] * 80, kind="continuous")
+    all_but_one = paired_difference([0.0] * 80, [1.0] * 79 + [0.9], kind="continuous")
+    assert all_of_them.known
+    assert all_of_them.excludes_zero
+    assert all_of_them.low > all_but_one.low > 0.9
+    two = paired_difference([0.0] * 2, [1.0] * 2, kind="continuous")
+    assert not two.excludes_zero, "two rows prove nothing"
+
+
+def test_a_share_stays_a_share() -> None:
+    beyond = paired_difference([0.0] * 80, [1.0] * 77 + [0.9] * 3, kind="continuous")
+    within = paired_difference([0.0] * 80, [1.0] * 77 + [0.9] * 3, kind="continuous", bounds=(-1, 1))
+    assert beyond.high > 1 == within.high
+    assert within.low < beyond.low, "three rows that differ do not show how far a fourth could be"
+    with pytest.raises(SpecError, match="outside its bounds"):
+        paired_difference([0.0] * 5, [7.0, 0, 0, 0, 0], kind="continuous", bounds=(-1, 1))
+
+
+@pytest.mark.parametrize("n", [30, 80, 200])
+def test_a_number_that_is_a_yes_or_no_is_judged_about_as_a_yes_or_no(n: int) -> None:
+    """Also where no row differs: what no row showed is allowed for, as Tango's interval does."""
+    for gained, lost in ((0, 0), (3, 0), (n // 5, n // 10), (n, 0)):
+        base, tuned = pairs(n - gained - lost, gained, lost, 0)
+        number = paired_difference(base, tuned, kind="continuous", bounds=(-1, 1))
+        yes_no = paired_difference(base, tuned, kind="binary")
+        assert number.known
+        assert number.excludes_zero or not yes_no.excludes_zero or gained < 10
+        assert number.high - number.low == pytest.approx(yes_no.high - yes_no.low, rel=0.6)
+
+
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=40), st.integers(0, 9))
+def test_bounds_are_kept_to_and_both_ways_are_the_same(gaps: list[float], seed: int) -> None:
+    nothing = [0.0] * len(gaps)
+    forward = paired_difference(nothing, gaps, kind="continuous", seed=seed, bounds=(-1, 1))
+    backward = paired_difference(gaps, nothing, kind="continuous", seed=seed, bounds=(-1, 1))
+    assert -1 <= forward.low < forward.high <= 1
+    assert forward.low <= forward.estimate <= forward.high
+    assert backward.low == pytest.approx(-forward.high, abs=1e-9)
 
 
 @pytest.mark.parametrize(

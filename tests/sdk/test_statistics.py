@@ -8,7 +8,7 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
@@ -24,6 +24,7 @@ from tuneport.scoring.statistics import (
     mcnemar,
     permutation_test,
     rows_needed,
+    simultaneous,
     smallest_difference,
     verdict,
     win_rate,
@@ -53,6 +54,16 @@ def test_the_exact_permutation_test_is_the_share_of_all_flips(gaps: list[int]) -
     assert permutation_test(gaps) == pytest.approx(sum(flip >= abs(sum(gaps)) for flip in flips) / len(flips))
 
 
+@given(st.lists(st.integers(-9, 9), min_size=1, max_size=7))
+def test_scores_in_tenths_are_as_tied_as_whole_ones(tenths: list[int]) -> None:
+    """0.8 + 0.1 - 0.9 is not 0 to a computer; 8 + 1 - 9 is."""
+    assert permutation_test([gap / 10 for gap in tenths]) == permutation_test(tenths)
+
+
+def test_three_rows_that_cancel_show_nothing() -> None:
+    assert permutation_test([0.8, 0.1, -0.9]) == 1
+
+
 def test_many_rows_are_flipped_at_random_and_agree_with_scipy() -> None:
     rng = random.Random(SEED)
     gaps = [rng.gauss(0.15, 1) for _ in range(120)]
@@ -63,6 +74,7 @@ def test_many_rows_are_flipped_at_random_and_agree_with_scipy() -> None:
     assert permutation_test(gaps, seed=3) == permutation_test(gaps, seed=3)
 
 
+@settings(max_examples=12)  # statsmodels takes 0.2 s for each
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_is_statsmodels_holm(p_values: list[float]) -> None:
     assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1].tolist(), abs=1e-12)
@@ -90,6 +102,28 @@ def test_the_rows_needed_are_those_at_which_the_difference_is_the_smallest(gap: 
     at, fewer = smallest_difference(n, discordant=share), smallest_difference(max(n - 2, 2), discordant=share)
     assert at is None or at <= gap * 1.001
     assert fewer is None or fewer >= gap * 0.999 or n <= 4
+
+
+def test_a_stricter_level_needs_more_rows_and_less_power_fewer() -> None:
+    usual = rows_needed(0.1, discordant=0.3)
+    assert usual is not None
+    for strict, lax in (
+        (rows_needed(0.1, discordant=0.3, alpha=0.01), rows_needed(0.1, discordant=0.3, power=0.5)),
+        (rows_needed(0.1, deviation=0.3**0.5, alpha=0.01), rows_needed(0.1, deviation=0.3**0.5, power=0.5)),
+    ):
+        assert strict is not None
+        assert lax is not None
+        assert strict > usual > lax
+    n = 200
+    assert smallest_difference(n, deviation=1, alpha=0.01) > smallest_difference(n, deviation=1)  # type: ignore[operator]
+
+
+def test_simultaneous_intervals_hold_together() -> None:
+    assert simultaneous(0.95, 1) == pytest.approx(0.95)
+    assert simultaneous(0.95, 5) == pytest.approx(0.99)
+    rng = np.random.default_rng(SEED)
+    z = stats.norm.ppf((1 + simultaneous(0.95, 5)) / 2)
+    assert (np.abs(rng.normal(size=(20_000, 5))) <= z).all(axis=1).mean() == pytest.approx(0.951, abs=0.006)
 
 
 def test_of_numbers_by_their_deviation() -> None:
@@ -122,6 +156,13 @@ def test_words_never_claim_more_than_the_interval(
     found = verdict(given, higher_is_better=higher, shares=True, p_adjusted=p, needed=3923)
     assert found.outcome == outcome
     assert said in found.words
+
+
+def test_rows_are_not_asked_for_that_are_there_already() -> None:
+    """A few rows that differ by very much make an interval wide and the rows that the formula asks for few."""
+    seen = interval(-0.05, 0.12, 0.29)
+    assert "need" not in verdict(seen, higher_is_better=True, shares=True, p_adjusted=0.06, needed=150).words
+    assert "need about 260 rows" in verdict(seen, higher_is_better=True, shares=True, p_adjusted=0.06, needed=251).words
 
 
 def test_agreement_is_the_published_example() -> None:
@@ -160,7 +201,26 @@ def test_a_win_rate_counts_ties_half_and_rows_not_votes() -> None:
     assert win_rate({}) is None
 
 
-@pytest.mark.parametrize("wrong", [lambda: mcnemar(-1, 2), lambda: holm([1.2]), lambda: permutation_test([math.nan])])
+def test_a_vote_that_is_none_is_refused() -> None:
+    with pytest.raises(SpecError, match=r"vote 2\.0 is not 1 for a win"):
+        win_rate({1: [2.0], 2: [0.0]})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: mcnemar(-1, 2),
+        lambda: holm([1.2]),
+        lambda: permutation_test([math.nan]),
+        lambda: smallest_difference(80),
+        lambda: smallest_difference(80, discordant=0.2, deviation=1),
+        lambda: smallest_difference(80, discordant=1.2),
+        lambda: rows_needed(0.1),
+        lambda: rows_needed(0.1, deviation=math.nan),
+        lambda: rows_needed(0.1, deviation=1, power=80),
+        lambda: simultaneous(0.95, 0),
+    ],
+)
 def test_what_makes_no_sense_is_refused(wrong: object) -> None:
     with pytest.raises(SpecError):
         wrong()  # type: ignore[operator]

@@ -68,6 +68,10 @@ def choose(
     for one in wanted:
         if not isinstance(one, str):
             metric = measures.custom(one)
+            if metric.name in {*measures.names(), *named} or metric.name in {other.name for other in chosen}:
+                raise SpecError(
+                    f"a metric of your own is named {metric.name!r}, which is taken: give the function another name."
+                )
         elif one == "semantic_similarity" and embed is None:
             raise SpecError("semantic_similarity needs embed=…, a function from texts to vectors.")
         elif one == "schema_valid" and schema is None:
@@ -163,7 +167,8 @@ def _value(metric: Metric, key: str, scores: Sequence[float | None], cases: Sequ
     if metric.kind == "binary":
         interval = proportion(round(math.fsum(known)), len(known))
     else:
-        interval = _within(metric, paired_difference([0.0] * len(known), known, kind="continuous", seed=seed), 0.0)
+        bounds = (0.0, 1.0) if metric.share else None
+        interval = paired_difference([0.0] * len(known), known, kind="continuous", seed=seed, bounds=bounds)
     return Value(
         metric=metric.name,
         contender=key,
@@ -192,9 +197,17 @@ def _differences(
             if b is not None and o is not None
         ]
         left, right = ([float(scores[key][place] or 0.0) for place in both] for key in (base, other))
+        if metric.name == "perplexity" and _other_tokens(cases[base], cases[other]):
+            found.append(_Gap(base, other, None, 1.0, "", [], [], None, None))  # of other tokens: bits per byte compare
+            continue
         found.append(_gap(metric, base, other, both, left, right, cases, rows, seed))
     adjusted = statistics.holm([gap.p for gap in found])
     return [gap.told(metric, p) for gap, p in zip(found, adjusted, strict=True)]
+
+
+def _other_tokens(one: Sequence[Case], two: Sequence[Case]) -> bool:
+    """Whether two models cut the same answers into other tokens: their perplexities are then not of the same thing."""
+    return any(a.nats_tokens != b.nats_tokens for a, b in zip(one, two, strict=True) if a.nats_tokens and b.nats_tokens)
 
 
 @dataclass
@@ -210,6 +223,11 @@ class _Gap:
     needed: int | None
 
     def told(self, metric: Metric, p_adjusted: float) -> Difference:
+        if self.interval is None and metric.name == "perplexity":
+            said_so = "their tokens differ, so their perplexities do not compare: see bits per byte."
+            return Difference(
+                metric=metric.name, base=self.base, other=self.other, interval=None, outcome="undecided", words=said_so
+            )
         said = statistics.verdict(
             self.interval,
             higher_is_better=metric.higher_is_better,
@@ -275,7 +293,8 @@ def _gap(
         )
     mean = math.fsum(gaps) / n
     deviation = math.sqrt(math.fsum((gap - mean) ** 2 for gap in gaps) / (n - 1)) if n > 1 else 0.0
-    interval = _within(metric, paired_difference(left, right, kind="continuous", seed=seed), -1.0)
+    bounds = (-1.0, 1.0) if metric.share else None
+    interval = paired_difference(left, right, kind="continuous", seed=seed, bounds=bounds)
     return _Gap(
         base,
         other,
@@ -319,6 +338,9 @@ def _jackknife(metric: Metric, sides: Sequence[Sequence[Case]]) -> tuple[float |
     known = [part for part in parts if part is not None]
     if estimate is None or len(known) < 2:
         return estimate, None
+    if estimate and max(known) == min(known):  # all of them, say: every part says the same, and other rows might not
+        every = paired_difference([0.0] * n, [estimate] * n, kind="continuous")
+        return estimate, _within(metric, every, 0.0 if len(sides) == 1 else -1.0)
     mean = math.fsum(known) / len(known)
     error = math.sqrt((len(known) - 1) / len(known) * math.fsum((part - mean) ** 2 for part in known))
     reach = student(0.95, len(known) - 1) * error

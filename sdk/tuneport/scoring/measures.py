@@ -7,7 +7,6 @@ failed on scores `worst`, or None where there is no worst.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import string
@@ -22,7 +21,8 @@ from tuneport.strict import suggest
 
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
-_WORD = re.compile(r"\w+", re.UNICODE)
+# Scripts that put no space between words count by the character: Japanese kana and Chinese characters.
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|[^\W\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+")
 _MOST_LABELS = 50
 _LABEL_LENGTH = 80  # characters
 
@@ -75,9 +75,11 @@ def get(name: str) -> Metric:
 def custom(function: Callable[[str, str, Mapping[str, Any]], float | bool]) -> Metric:
     """A user's own `(answer, expected, row) -> number or bool`; `expected` is "" where the row expects no text.
 
-    Its name is the function's. A result that is no finite number is a SpecError that names the row.
+    Its name is the function's. Where it is annotated `-> bool` it is a yes or no, with the intervals and the flipped rows of
+    one. A result that is no finite number, or no bool where one is promised, is a SpecError that names the row.
     """
     name = getattr(function, "__name__", "own metric")
+    promised = getattr(function, "__annotations__", {}).get("return") in (bool, "bool")
 
     def score(case: Case) -> float:
         where = f"metric {name}, row {case.row.get('row', '?')}"
@@ -91,10 +93,12 @@ def custom(function: Callable[[str, str, Mapping[str, Any]], float | bool]) -> M
             number = math.nan
         if not math.isfinite(number):
             raise SpecError(f"{where}: it gave {value!r}, not a finite number or a bool.")
+        if promised and number not in (0.0, 1.0):
+            raise SpecError(f"{where}: it gave {value!r}, and is annotated to give a bool: write -> float instead.")
         return number
 
     says = (function.__doc__ or "a function of the user's own").strip().splitlines()[0]
-    return Metric(name, says, "continuous", score, share=False, worst=None)
+    return Metric(name, says, "binary" if promised else "continuous", score, share=promised, worst=None)
 
 
 def with_schema(schema: Mapping[str, Any]) -> Metric:
@@ -106,8 +110,8 @@ def with_schema(schema: Mapping[str, Any]) -> Metric:
             "a JSON Schema is checked by jsonschema-rs: pip install 'tuneport[data]'", extra="data"
         ) from error
     try:
-        validator = jsonschema_rs.validator_for(dict(schema))
-    except (ValueError, jsonschema_rs.ValidationError) as error:
+        validator = jsonschema_rs.validator_for(dict(schema), offline=True)
+    except (ValueError, jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as error:
         raise SpecError(f"the JSON Schema for the answers is not valid: {error}") from None
 
     def score(case: Case) -> float:
@@ -118,14 +122,29 @@ def with_schema(schema: Mapping[str, Any]) -> Metric:
 
 
 def semantic_similarity(embed: Callable[[Sequence[str]], Sequence[Sequence[float]]]) -> Metric:
-    """Cosine of the embeddings of answer and expected answer, by `embed`: texts to vectors."""
+    """Cosine of the embeddings of answer and expected answer, by `embed`: texts to vectors, each as long as the other.
+
+    SpecError that names the row where `embed` fails, or gives anything else.
+    """
 
     def score(case: Case) -> float | None:
         if not case.expected:
             return None
-        left, right = ([float(x) for x in vector] for vector in embed([case.answer, case.expected]))
-        size = math.sqrt(math.fsum(x * x for x in left)) * math.sqrt(math.fsum(x * x for x in right))
-        return math.fsum(a * b for a, b in zip(left, right, strict=True)) / size if size else 0.0
+        where = f"semantic_similarity, row {case.row.get('row', '?')}"
+        try:
+            vectors = [[float(x) for x in vector] for vector in embed([case.answer, case.expected])]
+        except Exception as error:
+            raise SpecError(f"{where}: embed failed with {type(error).__name__}: {error}") from error
+        if len(vectors) != 2 or not vectors[0] or len(vectors[0]) != len(vectors[1]):
+            raise SpecError(
+                f"{where}: embed gave vectors of {[len(v) for v in vectors]} numbers for 2 texts, not 2 of one length."
+            )
+        left, right = vectors
+        size = math.hypot(*left) * math.hypot(*right)
+        cosine = math.fsum(a * b for a, b in zip(left, right, strict=True)) / size if size else 0.0
+        if not math.isfinite(cosine):
+            raise SpecError(f"{where}: embed gave numbers that are not finite.")
+        return cosine
 
     return Metric("semantic_similarity", "cosine of the embeddings", "continuous", score, share=False, fits=_text)
 
@@ -147,11 +166,14 @@ def token_f1(answer: str, expected: str) -> float:
 
 
 _NOT_JSON: Any = object()
+_Leaf = tuple[tuple[str | int, ...], str, Any]  # path, kind, value
+_KIND = {"int": "number", "float": "number", "list": "list", "dict": "object"}
 
 
 def _object(text: str) -> Any:
+    """The value, or `_NOT_JSON`: what `json_valid` says is none is none for every metric."""
     try:
-        return json.loads(text)
+        return basic.parse(text)
     except (ValueError, RecursionError):
         return _NOT_JSON
 
@@ -165,59 +187,77 @@ def json_field_f1(answer: str, expected: str) -> float | None:
     given = _object(answer)
     if given is _NOT_JSON:
         return 0.0
-    left, right = Counter(_leaves(given, "")), Counter(_leaves(wanted, ""))
+    left, right = Counter(_leaves(given)), Counter(_leaves(wanted))
     return 2 * (left & right).total() / (left.total() + right.total())
 
 
-def _leaves(value: Any, path: str) -> Iterable[tuple[str, str]]:
-    if isinstance(value, dict) and value:
-        for key, inner in cast("dict[str, Any]", value).items():
-            yield from _leaves(inner, f"{path}/{key}")
-    elif isinstance(value, list) and value:
-        for place, inner in enumerate(cast("list[Any]", value)):
-            yield from _leaves(inner, f"{path}/{place}")
-    else:  # 1 and 1.0 are one number, and true is not 1
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        yield (
-            path,
-            repr(float(cast("float", value))) if number and abs(cast("float", value)) < 1e300 else json.dumps(value),
-        )
+def _leaves(value: Any) -> Iterable[_Leaf]:
+    """Every leaf with its path, of keys (text) and places (numbers). Without recursion: an answer may be nested as deep as the
+    parser goes, and the parser's depth is not ours."""
+    waiting: list[tuple[tuple[str | int, ...], Any]] = [((), value)]
+    while waiting:
+        path, inner = waiting.pop()
+        kind = _KIND.get(type(inner).__name__, "")
+        if isinstance(inner, dict) and inner:
+            waiting += [((*path, key), one) for key, one in cast("dict[str, Any]", inner).items()]
+        elif isinstance(inner, list) and inner:
+            waiting += [((*path, place), one) for place, one in enumerate(cast("list[Any]", inner))]
+        else:  # 1 and 1.0 are one number to Python too; true and an empty list are of other kinds
+            yield path, kind, None if kind in {"list", "object"} else inner
+
+
+def _frozen(value: Any) -> frozenset[tuple[_Leaf, int]]:
+    """A JSON value as its leaves: equal where the values are, whatever the order of keys."""
+    return frozenset(Counter(_leaves(value)).items())
 
 
 def tool_call_accuracy(case: Case) -> float | None:
-    """1 where the same tools are called with the same arguments, by value, calls in any order. Calls may also stand in the
-    text, as the JSON that some services give."""
+    """1 where the same tools are called with the same arguments, by value (1 is 1.0), calls in any order.
+
+    Calls may also stand in the text, as JSON alone: `{"tool_calls": [...]}`, a list of calls, or one `{"name", "arguments"}`.
+    None where none is expected and none is made; 0 where one is made that is not expected.
+    """
+    said = case.calls or _calls_in(case.answer)
     if not case.expected_calls:
-        return None if not case.calls else 0.0
-    return float(_calls(_said_calls(case)) == _calls(case.expected_calls))
+        return 0.0 if said else None
+    return float(_counted_calls(said) == _counted_calls(case.expected_calls))
 
 
-def _said_calls(case: Case) -> Sequence[Mapping[str, Any]]:
-    if case.calls:
-        return case.calls
-    value = _object(case.answer)
-    found: Any = cast("dict[str, Any]", value).get("tool_calls") if isinstance(value, dict) else None
-    listed = cast("list[Any]", found) if isinstance(found, list) else []
-    return [cast("dict[str, Any]", call) for call in listed if isinstance(call, dict)]
+def _calls_in(text: str) -> Sequence[Mapping[str, Any]]:
+    value = _object(text)
+    if isinstance(value, dict):
+        one = cast("dict[str, Any]", value)
+        value = one.get("tool_calls", [one])
+    if not isinstance(value, list) or not value:
+        return ()
+    listed = cast("list[Any]", value)
+    return cast("list[dict[str, Any]]", listed) if all(_is_call(one) for one in listed) else ()
 
 
-def _calls(calls: Sequence[Mapping[str, Any]]) -> Counter[str]:
-    made: list[str] = []
+def _is_call(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
+    call = cast("dict[str, Any]", value)
+    inner: Any = call.get("function", call)
+    function = cast("dict[str, Any]", inner) if isinstance(inner, dict) else {}
+    return isinstance(function.get("name"), str) and "arguments" in function
+
+
+def _counted_calls(calls: Sequence[Mapping[str, Any]]) -> Counter[Any]:
+    made: Counter[Any] = Counter()
     for call in calls:
-        function = cast("Mapping[str, Any]", call.get("function") or call)
-        arguments: Any = function.get("arguments") or {}
+        inner: Any = call.get("function")
+        function = cast("Mapping[str, Any]", inner) if isinstance(inner, dict) else call
+        given: Any = function.get("arguments")
+        arguments: Any = {} if given is None or given == "" else given
         value = _object(arguments) if isinstance(arguments, str) else arguments
-        made.append(
-            json.dumps(
-                [function.get("name"), value if value is not _NOT_JSON else f"not JSON: {arguments}"], sort_keys=True
-            )
-        )
-    return Counter(made)
+        made[str(function.get("name")), arguments if value is _NOT_JSON else _frozen(value)] += 1
+    return made
 
 
 def label(text: str) -> str:
-    """A label as it is compared: the words, without case and a last full stop."""
-    return " ".join(text.casefold().split()).rstrip(".")
+    """A label as it is compared: the words, without case, Unicode form and a last full stop."""
+    return basic.normalised(text).rstrip(". ")
 
 
 def labels(cases: Sequence[Case]) -> list[str]:

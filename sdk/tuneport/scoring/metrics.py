@@ -20,13 +20,13 @@ def exact_match(answer: str, expected: str) -> bool:
 
 def normalised_match(answer: str, expected: str) -> bool:
     """The same words: Unicode NFC, case folded, every run of whitespace one space. Punctuation counts."""
-    return _normalised(answer) == _normalised(expected)
+    return normalised(answer) == normalised(expected)
 
 
 def json_valid(answer: str) -> bool:
     """One JSON value by RFC 8259, with whitespace around it at most: no NaN or Infinity, no key twice, no fence."""
     try:
-        _parse(answer)
+        parse(answer)
     except (ValueError, RecursionError):
         return False
     return True
@@ -39,18 +39,20 @@ def json_equal(answer: str, expected: str) -> bool:
     true is not 1.
     """
     try:
-        return _same(_parse(answer), _parse(expected))
+        return _same(parse(answer), parse(expected))
     except (ValueError, RecursionError):
         return False
 
 
-def _normalised(text: str) -> str:
+def normalised(text: str) -> str:
+    """Unicode NFC, case folded, every run of whitespace one space."""
     # Case folding can undo NFC, so the form is made last (Unicode 3.13, canonical caseless matching).
     folded = unicodedata.normalize("NFD", text).casefold()
     return " ".join(unicodedata.normalize("NFC", folded).split())
 
 
-def _parse(text: str) -> _Json:
+def parse(text: str) -> _Json:
+    """One JSON value by RFC 8259. ValueError, or RecursionError where it is nested too deeply, for anything else."""
     parsed: _Json = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
     return parsed
 
