@@ -16,9 +16,12 @@ from rouge_score import rouge_scorer
 from sklearn.metrics import confusion_matrix, f1_score
 
 from tuneport.errors import SpecError
-from tuneport.scoring import measures
-from tuneport.scoring.measures import Case, json_field_f1, macro_f1, token_f1, tool_call_accuracy
+from tuneport.scoring import labels, measures
+from tuneport.scoring.case import Case
+from tuneport.scoring.labels import macro_f1
 from tuneport.scoring.metrics import json_equal
+from tuneport.scoring.overlap import token_f1
+from tuneport.scoring.structured import json_field_f1, tool_call_accuracy
 
 SEED = 20261125
 json_values = st.recursive(
@@ -47,14 +50,14 @@ def test_macro_f1_and_confusion_are_scikit_learns() -> None:
     answers = [name if rng.random() < 0.7 else rng.choice(names) for name in expected]
     cases = [Case(answer=a, expected=e) for a, e in zip(answers, expected, strict=True)]
     assert macro_f1(cases) == pytest.approx(f1_score(expected, answers, average="macro", labels=names))
-    table = measures.confusion(cases, names)
+    table = labels.confusion(cases, names)
     theirs = confusion_matrix(expected, answers, labels=names)
     assert [[table[e].get(a, 0) for a in names] for e in names] == theirs.tolist()
 
 
 def test_an_answer_outside_the_labels_counts_as_other() -> None:
     cases = [Case(answer=a, expected=e) for a, e in [("yes", "yes"), ("Yes.", "yes"), ("perhaps", "no"), ("no", "no")]]
-    assert measures.confusion(cases, ["yes", "no"])["no"] == {"(other)": 1, "no": 1}
+    assert labels.confusion(cases, ["yes", "no"])["no"] == {"(other)": 1, "no": 1}
     assert measures.get("label_accuracy").score(cases[1]) == 1
 
 

@@ -13,9 +13,9 @@ from tuneport.errors import SpecError
 from tuneport.evaluate import words
 from tuneport.evaluate.comparison import ComparedRow, Contender, Difference, MetricInfo, Value
 from tuneport.evaluate.questions import Question
-from tuneport.scoring import measures, statistics
+from tuneport.scoring import labels, measures, statistics
+from tuneport.scoring.case import Case, Metric
 from tuneport.scoring.intervals import Interval, paired_difference, proportion, student
-from tuneport.scoring.measures import Case, Metric
 
 LIKELIHOOD = frozenset({"perplexity", "bits_per_byte"})
 _GROUPS = 20  # of rows left out in turn, where a metric is of all rows together
@@ -124,8 +124,8 @@ def score(
         made.values += [_value(metric, key, by_key[key], cases[key], seed) for key in keys]
         made.differences += _differences(metric, by_key, cases, rows, keys, first, seed)
         if metric.name in {"label_accuracy", "macro_f1"} and not note:
-            known = measures.labels(cases[keys[0]])
-            made.confusion = {key: measures.confusion(cases[key], known) for key in keys}
+            known = labels.labels(cases[keys[0]])
+            made.confusion = {key: labels.confusion(cases[key], known) for key in keys}
     made.rows = [
         row.model_copy(
             update={"scores": {name: {key: by_key[key][place] for key in keys} for name, by_key in table.items()}}
