@@ -19,6 +19,7 @@ from typing import Any
 
 import psutil
 from tests.benchmarks.data import bench_data
+from tests.benchmarks.near import bench_near
 
 
 def bench_import() -> None:
@@ -157,6 +158,7 @@ BENCHES: dict[str, Callable[[], None]] = {
     "demo": bench_demo,
     "seeds": bench_seeds,
     "data": bench_data,
+    "near": bench_near,
 }
 
 if __name__ == "__main__":

@@ -226,7 +226,7 @@ class _Change:
 
     def run(self, block: Block) -> Piece:
         piece, findings = self._piece, Findings(source=block.source)
-        rows = parse(block, findings)
+        rows = parse(block, findings, self._target.write_plain if self._takes_chats else None)
         broken = {issue.row: issue for issue in reversed(findings.issues) if issue.severity == "error"}
         if None in broken:
             self._refuse(None, None, broken[None].message)
@@ -240,7 +240,11 @@ class _Change:
         lines: list[bytes] = []
         detect, bad, detected = dialects.detect, findings.bad_rows, piece.detected
         for row in rows:
-            name = detect(row.data)
+            if row.said is not None:
+                detected["openai"] += 1
+                lines.append(row.said)
+                continue
+            name = row.dialect or detect(row.data)
             detected[name or "unknown"] += 1
             if row.number in bad:
                 issue = broken.get(row.number)

@@ -113,7 +113,19 @@ class _Child:
             env=os.environ | _KEEP_MEMORY,
         )
         self._in, self._out = cast("IO[bytes]", self._process.stdin), cast("IO[bytes]", self._process.stdout)
+        self._held: deque[Future[int]] = deque()
         write_message(self._in, settings)
+
+    def hold(self, start: Future[int]) -> None:
+        """The child keeps the rows of its last answer until it is told their place, which `start` will be."""
+        self._held.append(start)
+
+    def places(self) -> list[int]:
+        """Those that are known by now, to be told with the next question: a child never waits for one."""
+        known: list[int] = []
+        while self._held and self._held[0].done():
+            known.append(self._held.popleft().result())
+        return known
 
     def ask(self, question: Any, block: Block) -> Any:
         try:
@@ -145,27 +157,31 @@ def serve() -> None:
 
 
 def _serve() -> None:
-    """Settings first; then blocks, and an answer to each, and where a file is given, the place in it for what was made."""
+    """Settings first; then blocks, and an answer to each. Where a file is given, what was made is held until its place there is
+    told, with a later block or with none.
+    """
     from tuneport.dataset.convert import change
 
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints must not get between the answers
     to, on_loss, file = read_message(sys.stdin.buffer)
     out = None if file is None else os.open(file, os.O_WRONLY)
+    held: deque[bytes] = deque()
     while True:
         try:
-            block, room = read_message(sys.stdin.buffer)
+            block, room, places = read_message(sys.stdin.buffer)
         except EOFError:
             return
         try:
-            piece = change(block, to, on_loss, room)
+            answer: Any = None
             if out is not None:
-                data, piece.data = piece.data, b""
-                write_message(answers, piece)
-                _put(out, data, read_message(sys.stdin.buffer))
-            answer: Any = piece
-        except EOFError:
-            return
+                for start in places:
+                    _put(out, held.popleft(), start)
+            if block is not None:
+                answer = change(block, to, on_loss, room)
+                if out is not None:
+                    held.append(answer.data)
+                    answer.data = b""
         except Exception as error:  # noqa: BLE001  raised again where the answer is read
             answer = error
         write_message(answers, answer)
@@ -178,13 +194,21 @@ def _put(out: int, data: bytes, start: int) -> None:
         left, start = left[done:], start + done
 
 
+def _hand_on(start: Future[int], end: Future[int], size: int) -> None:
+    if error := start.exception():
+        end.set_exception(error)
+    else:
+        end.set_result(start.result() + size)
+
+
 def in_children(
     blocks: Iterable[Block], settings: tuple[str, str], workers: int, room: Callable[[], int], file: Path | None
 ) -> Generator[Any]:
     """The blocks' pieces, in order. `room` says, when a block is handed out, how much is still to be told in words.
 
     With `file`, the children write their rows there themselves, each at its place: through pipes, a third of the time would
-    be spent on copying. A piece's place is known when those before it are made.
+    be spent on copying. A piece's place is known when those before it are made; meanwhile its child goes on, and holds at most
+    the pieces that are waited for here.
     """
     mine = threading.local()
     with ExitStack() as stack:
@@ -198,14 +222,14 @@ def in_children(
             try:
                 if not hasattr(mine, "child"):
                     mine.child = free.popleft()
-                piece = mine.child.ask((block, told), block)
-                end.set_result(start.result() + piece.size)
-                if file is not None:
-                    mine.child.ask(start.result(), block)
+                child: _Child = mine.child
+                piece = child.ask((block, told, child.places()), block)
             except BaseException as error:
-                if not end.done():
-                    end.set_exception(error)  # else the next would wait for ever
+                end.set_exception(error)
                 raise
+            if file is not None:
+                child.hold(start)
+            start.add_done_callback(lambda known: _hand_on(known, end, piece.size))
             return piece
 
         with ThreadPoolExecutor(workers) as pool:
@@ -213,7 +237,9 @@ def in_children(
             start: Future[int] = Future()
             start.set_result(0)
             try:
+                last: Block | None = None
                 for block in blocks:
+                    last = block
                     end: Future[int] = Future()
                     waiting.append(pool.submit(ask, block, room(), start, end))
                     start = end
@@ -221,6 +247,9 @@ def in_children(
                         yield waiting.popleft().result()
                 while waiting:
                     yield waiting.popleft().result()
+                if file is not None and last is not None:
+                    for child in children:
+                        child.ask((None, 0, child.places()), last)
             finally:
                 for future in waiting:
                     future.cancel()

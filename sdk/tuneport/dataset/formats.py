@@ -11,12 +11,12 @@ import importlib
 import sys
 import zlib
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from tuneport.dataset.lines import BOM, MAX_ROW, Block, Note
+from tuneport.dataset.lines import MAX_ROW, Block, Note
 from tuneport.errors import DatasetError, NotInstalledError
 
 MOST_EXPANDED = 1 << 30  # bytes that may come of a packed file before its ratio is looked at
@@ -37,7 +37,7 @@ _FORMATS = {
     ".arrow": "arrow",
     ".feather": "arrow",
 }
-_MAGIC = (
+MAGIC = (
     (b"\x1f\x8b", "gzip", ".gz"),
     (b"\x28\xb5\x2f\xfd", "zstd", ".zst"),
     (b"PAR1", "Parquet", ".parquet"),
@@ -261,7 +261,7 @@ class Piece(NamedTuple):
     notes: tuple[Note, ...] = ()
 
 
-def cut(stream: Iterator[bytes], unit: str = "line", unbroken: int | None = MOST_UNBROKEN) -> Iterator[Piece]:
+def cut(stream: Iterator[bytes], unit: str = "line") -> Iterator[Piece]:
     """Cut a stream at line breaks. Of a line that is too large no more than 16 MB are ever held.
 
     Where the stream breaks, the whole lines before are given, then a piece with the note; a line cut off there is not.
@@ -290,7 +290,7 @@ def cut(stream: Iterator[bytes], unit: str = "line", unbroken: int | None = MOST
                 if skipped or size + len(rest) > MAX_ROW:
                     skipped = (skipped or size) + len(rest)
                     held, size = [], 0
-                    if unbroken is not None and skipped > unbroken:
+                    if skipped > MOST_UNBROKEN:
                         raise Broken(
                             "file.expands-too-much",
                             f"{skipped:,} bytes without a line break; the rest was not read.",
@@ -301,8 +301,8 @@ def cut(stream: Iterator[bytes], unit: str = "line", unbroken: int | None = MOST
                     size += len(rest)
                 continue
             last = rest.rfind(b"\n") + 1
-            body = b"".join([*held, rest[:last]])
-            lines = body.count(b"\n")
+            lines = rest.count(b"\n", 0, last)
+            body = b"".join([*held, memoryview(rest)[:last]])
             yield Piece(body, offset, number, lines)
             offset += len(body)
             number += lines
@@ -317,27 +317,8 @@ def cut(stream: Iterator[bytes], unit: str = "line", unbroken: int | None = MOST
         yield Piece(b"".join(held), offset, number, 1)
 
 
-def jsonl(file: File, size: int) -> Blocks:
-    """One row a line."""
-    meter = Meter()
-    started = solid = False
-    for piece in cut(chunks(file, meter, size), unbroken=None if file.plain else MOST_UNBROKEN):
-        data, length = piece.data, meter.since()
-        if not started:
-            refuse_disguised(file, data)
-        if not solid:
-            solid = bool(piece.notes) or not (data.removeprefix(BOM) or b" ").isspace()
-        if file.plain and not piece.notes:
-            block = Block(file.name, piece.first, piece.lines, file.path, piece.offset, len(data))
-        else:
-            block = Block(file.name, piece.first, piece.lines, data=data, length=length, notes=piece.notes)
-        yield block if started else replace(block, first_of_file=True)
-        started = True
-    return solid
-
-
 def refuse_disguised(file: File, data: bytes) -> None:
-    for magic, what, ending in _MAGIC:
+    for magic, what, ending in MAGIC:
         if data.startswith(magic):
             raise UnreadableError(
                 f"{file.name} is {what} data, not text. "

@@ -1,4 +1,4 @@
-"""A JSON file as rows: one list, one object, or one object that holds one list.
+"""A JSON file as rows: one list, one object, or one object that holds one list, be it in another object.
 
 The list is never held. Its elements are found with numpy over each chunk, the commas between them become line breaks, and
 what comes out is JSONL, with every check of a line. A line break inside a string, which JSON forbids, becomes a carriage
@@ -10,12 +10,13 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import orjson
 
 from tuneport.dataset.formats import Blocks, Broken, File, Meter, UnreadableError, chunks, cut, refuse_disguised
+from tuneport.dataset.json_shape import ROW_KEYS, shape
 from tuneport.dataset.lines import BOM, MAX_DEPTH, MAX_ROW, Block, Note, depth
 
 if TYPE_CHECKING:
@@ -26,15 +27,10 @@ _STEP = 1 << 20
 _WHITE = b" \t\r\n"
 _EMPTY = re.compile(rb"\n[ \t\r]*(?=\n)")
 _KEY = re.compile(rb'"((?:[^"\\]|\\.)*)"[ \t\r\n]*:[ \t\r\n]*$')
-# An object with one of these is a row, though it holds a list.
-_ROW_KEYS = {
-    *("messages", "prompt", "completion", "chosen", "rejected", "conversations", "contents", "completions"),
-    *("input", "preferred_output", "non_preferred_output", "text", "instruction", "output"),
-}
 
 
-def json_file(file: File, size: int) -> Blocks:
-    """Rows are numbered by their place in the list."""
+def json_file(file: File, size: int, say: Callable[[str], None] | None = None) -> Blocks:
+    """Rows are numbered by their place in the list. `say` is told under which keys the list stands, if under any."""
     meter = Meter()
     stream = chunks(file, meter, size)
     head, stream, whole = _head(stream)
@@ -47,9 +43,11 @@ def json_file(file: File, size: int) -> Blocks:
         return False
     if text[:1] not in {b"[", b"{", b""}:
         raise _not_json(file, text if whole else text[:200])
-    level = 1
+    level, under = 1, ""
     if text[:1] == b"{":
-        level = _wrapped(file, text) if whole else _wrapped_large(text)
+        level, under = _wrapped(file, text) if whole else _wrapped_large(text)
+    if under and say is not None:
+        say(under)
     if not level:
         if whole:
             line = text.rstrip(_WHITE).replace(b"\n", b"\r")
@@ -117,31 +115,41 @@ def _why(error: ValueError) -> str:
     return str(error).partition(";")[0]
 
 
-def _wrapped(file: File, text: bytes) -> int:
-    """2 where the object's only list holds the rows; 0 where the object is the row."""
+def _wrapped(file: File, text: bytes) -> tuple[int, str]:
+    """How deep the object's only list lies, and under which keys; 0 where the object is itself the row."""
     if depth(text) > MAX_DEPTH:
-        return 0
+        return 0, ""
     try:
         value: Any = orjson.loads(text)
     except orjson.JSONDecodeError:
         try:
             value = json.loads(text.decode(), strict=False)
         except UnicodeDecodeError:
-            return 0
+            return 0, ""
         except ValueError:
             if b"\0" in text:  # told with the row
-                return 0
+                return 0, ""
             raise _not_json(file, text) from None
-    top = cast("dict[str, Any]", value)
-    lists = [key for key, item in top.items() if isinstance(item, list)]
-    return 2 if len(lists) == 1 and not _ROW_KEYS & top.keys() else 0
+    return shape(cast("dict[str, Any]", value), file.name)
 
 
-def _wrapped_large(text: bytes) -> int:
-    """The same for an object that is not held: by the key of its first list."""
-    place = next((at for at, char, level in _Scan().marks(text).each() if char == "[" and level == 2), None)
-    key = _KEY.search(text, max(0, place - 1000), place) if place is not None else None
-    return 2 if key and key[1].decode(errors="replace") not in _ROW_KEYS else 0
+def _wrapped_large(text: bytes) -> tuple[int, str]:
+    """The same for an object that is not held: by its first list that begins with an object, else its first."""
+    keys: list[str] = []
+    first: dict[int, str] = {}  # of each level
+    for at, char, level in _Scan().marks(text).each():
+        if char not in "[{" or level < 2 or level > MAX_DEPTH:
+            continue
+        found = _KEY.search(text, max(0, at - 1000), at)
+        key = found[1].decode(errors="replace") if found else ""
+        if level == 2 and key in ROW_KEYS:
+            return 0, ""
+        keys = [*keys[: level - 2], key]
+        if char == "[" and level not in first:
+            first[level] = ".".join(keys)
+            if text[at + 1 : at + 100].lstrip(_WHITE)[:1] == b"{":
+                return level, first[level]
+    return next(iter(first.items()), (0, ""))
 
 
 class _Marks(NamedTuple):
@@ -267,10 +275,16 @@ def _after(stream: Iterator[bytes], level: int) -> None:
             shown = rest[:40].decode(errors="replace")
             raise Broken("file.not-json", f"text after the end of the list, which was not read: {shown!r}")
         return
+    before = b'{"":' * (level - 2) + b'{"rows":0'
+    for at, char, _ in _Scan().marks(rest).each():
+        if char == "[" and rest[at + 1 : at + 100].lstrip(_WHITE)[:1] == b"{":
+            key = _KEY.search(rest, max(0, at - 1000), at)
+            named = f" under {key[1].decode(errors='replace')!r}" if key else ""
+            message = f"another list of rows follows{named}, which was not read: a dataset is one list."
+            fix = "Write each list to a file of its own: jq -c '.KEY[]' FILE > KEY.jsonl."
+            raise Broken("file.not-json", message, fix)
     try:
-        value = json.loads((b'{"rows":0' + rest).decode())
+        json.loads((before + rest).decode())
     except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict) or any(isinstance(item, list) for item in cast("dict[str, Any]", value).values()):
         message = "what follows the list, which was not read, is not the rest of an object with one list."
-        raise Broken("file.not-json", message)
+        raise Broken("file.not-json", message) from None

@@ -29,6 +29,8 @@ class Row:
       reinforcement  {"messages": […, user], "tools"?, any other key that a grader reads}
       text           {"text": "…"}
     It is None where the row cannot be said so (an issue says why). `raw` is the line's bytes, b"" where rows were never text.
+    `plain`: it was seen on reading that this is a plain conversation (`shape`), which is its own canonical form.
+    `said`: the line in the dialect asked for, where reading has written it and kept nothing else (`lines.parse`).
     """
 
     number: int
@@ -37,6 +39,8 @@ class Row:
     dialect: str | None = None
     kind: Kind = "chat"
     canonical: Mapping[str, Any] | None = None
+    plain: bool = False
+    said: bytes | None = None
     _texts: list[Text] | None = field(default=None, repr=False)
 
     @property

@@ -97,6 +97,8 @@ def make(context: Context, names: Sequence[str] = CHECKS) -> tuple[list[Check], 
 
 def recognise(row: Row) -> Row:
     """Set the row's dialect, kind and canonical form."""
+    if row.plain:  # reading has done so
+        return row
     name = "openai" if _plainly_openai(row.data) else dialects.detect(row.data)
     if name == "openai" and row.raw and b"null" not in row.raw:
         row.dialect, row.canonical = name, row.data  # as it stands: only nulls are read otherwise

@@ -13,18 +13,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from tuneport.dataset import tables
+from tuneport.dataset import standard_input, tables
 from tuneport.dataset.csv_file import csv_file
-from tuneport.dataset.formats import Blocks, File, UnreadableError, format_of, jsonl, need, reason, safe_name
+from tuneport.dataset.formats import Blocks, File, UnreadableError, format_of, need, reason, safe_name
 from tuneport.dataset.json_file import json_file
+from tuneport.dataset.jsonl_file import jsonl
 from tuneport.dataset.lines import MAX_ROW, Block, Note, parse
-from tuneport.errors import NotInstalledError
+from tuneport.dataset.remote import remote
 
 __all__ = ["Block", "Note", "Source", "UnreadableError", "describe", "open_source", "parse"]
 
 _READERS = {
     "jsonl": jsonl,
-    "json": json_file,
     "csv": csv_file,
     "tsv": csv_file,
     "parquet": tables.parquet,
@@ -37,9 +37,9 @@ _LEAST_BLOCK = 1 << 10
 def describe(source: Any) -> str:
     """The source in a few words, for records and messages."""
     if isinstance(source, (str, Path)):
-        return safe_name(str(source))
+        return standard_input.NAME if str(source) == standard_input.MARK else safe_name(str(source))
     if _are_paths(source):
-        names = [safe_name(str(path)) for path in cast("Sequence[Any]", source)]
+        names = [describe(path) for path in cast("Sequence[Any]", source)]
         return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     return f"{type(source).__module__.partition('.')[0]}.{type(source).__name__} in memory"
 
@@ -56,6 +56,7 @@ class Source:
         sizes = [file.size for file in files]
         self.total_bytes = None if not sizes or None in sizes else sum(size or 0 for size in sizes)
         self.format = ", ".join(dict.fromkeys(file.format for file in files)) or describe(given)
+        self.under: dict[str, str] = {}  # of a JSON file, once it is read: the keys to its list of rows
         self._files = files
         self._given = given
         self._size = min(max(block_bytes, _LEAST_BLOCK), MAX_ROW)
@@ -69,7 +70,7 @@ class Source:
         else:
             solid = False
             for file in self._files:
-                found = yield from _READERS[file.kind](file, self._size)
+                found = yield from self._read(file)
                 solid = solid or found
                 if not found and len(self._files) > 1:
                     note = Note("file.empty", f"{file.name} is empty.")
@@ -77,10 +78,15 @@ class Source:
         if not solid:
             raise _empty(self.name)
 
+    def _read(self, file: File) -> Blocks:
+        if file.kind == "json":
+            return (yield from json_file(file, self._size, lambda keys: self.under.update({file.name: keys})))
+        return (yield from _READERS[file.kind](file, self._size))
+
 
 def open_source(source: Any, *, block_bytes: int = 4 << 20) -> Source:
-    """A path, glob or URL (any of fsspec's), several of them in a list; a list, iterable or generator of mappings; a
-    `datasets.Dataset`; a pandas or polars frame; anything that speaks Arrow's C interface.
+    """A path, glob or URL (any of fsspec's), `-` for standard input, several of them in a list; a list, iterable or generator
+    of mappings; a `datasets.Dataset`; a pandas or polars frame; anything that speaks Arrow's C interface.
 
     Raises DatasetError where nothing can be read: no such file, a directory, empty, a format that is not read; and
     NotInstalledError where a package is missing.
@@ -137,7 +143,9 @@ def _given_blocks(given: Any, name: str, size: int) -> Blocks:
 
 
 def _files(text: str) -> list[File]:
-    return _remote(text) if "://" in text else _local(text)
+    if text == standard_input.MARK:
+        return [standard_input.spooled()]
+    return remote(text, _format) if "://" in text else _local(text)
 
 
 def _local(text: str) -> list[File]:
@@ -190,44 +198,3 @@ def _format(path: str, name: str) -> tuple[str, str | None]:
     if known[1] == "zst" and sys.version_info < (3, 14):
         need("backports.zstd", why=f"reading {name}")
     return known
-
-
-def _remote(url: str) -> list[File]:
-    name = safe_name(url)
-    fsspec = need("fsspec", why=f"reading {name}")
-    try:
-        system, path = fsspec.core.url_to_fs(url)
-    except ImportError as error:
-        raise NotInstalledError(f"reading {name} needs another package: {reason(error)}", extra="data") from None
-    except Exception as error:  # fsspec's file systems raise what their libraries raise
-        raise UnreadableError(f"{name} cannot be read: {reason(error)}.", source=name) from error
-    base = name[: len(name) - len(path)] if name.endswith(path) else f"{url.partition('://')[0]}://"
-    try:
-        if any(mark in path.partition("?")[0] for mark in "*["):
-            paths: list[str] = sorted(system.glob(path))
-            if not paths:
-                raise UnreadableError(
-                    f"{name}: no such file. Nothing matches the pattern.", source=name, code="file.missing"
-                )
-            return [
-                _remote_file(system, found, safe_name(found if "://" in found else base + found)) for found in paths
-            ]
-        return [_remote_file(system, path, name)]
-    except (UnreadableError, NotInstalledError):
-        raise
-    except FileNotFoundError:
-        raise UnreadableError(f"{name}: no such file. Check the address.", source=name, code="file.missing") from None
-    except Exception as error:  # as above
-        raise UnreadableError(f"{name} cannot be read: {reason(error)}.", source=name) from error
-
-
-def _remote_file(system: Any, path: str, name: str) -> File:
-    info = system.info(path)
-    if info.get("type") == "directory":
-        raise UnreadableError(
-            f"{name} is a directory, not a file. Name the files in it, as in '{name.rstrip('/')}/*.jsonl'.",
-            source=name,
-            code="file.directory",
-        )
-    kind, packing = _format(name, name)
-    return File(name, path, kind, packing, info.get("size"), remote=system)

@@ -24,6 +24,10 @@ from tuneport.result import LedgerTotals
 
 # Below this much, starting children costs more than they save.
 _SMALL = 8 << 20
+# Bytes. What becomes of a small block stays in a core's own cache while it is looked at; a check that compares rows learns what
+# they share from each block, and wants many.
+_BLOCK, _BLOCK_OF_MANY = 1 << 20, 4 << 20
+_COMPARING = "duplicates:DuplicatesCheck"
 _ROW = 1 << 12  # bytes for which a row counts that JSON cannot say as it is
 _OBJECTIVE = {"chat": "sft", "preference": "dpo", "reinforcement": "reinforcement", "text": "cpt"}
 
@@ -46,11 +50,12 @@ def run(
 
     Raises DatasetError where nothing can be read at all; everything else is an issue of the report.
     """
-    opened: dict[Split, Source] = {"train": open_source(_plain(data))}
+    size = _BLOCK_OF_MANY if _COMPARING in checks else _BLOCK
+    opened: dict[Split, Source] = {"train": open_source(_plain(data), block_bytes=size)}
     if validation is not None:
-        opened["validation"] = open_source(_plain(validation))
+        opened["validation"] = open_source(_plain(validation), block_bytes=size)
     if test is not None:
-        opened["test"] = open_source(_plain(test))
+        opened["test"] = open_source(_plain(test), block_bytes=size)
     total = _sum(source.total_bytes for source in opened.values())
     source = opened["train"]
     blocks = iter(source)
@@ -146,7 +151,9 @@ def _dialect(head: Block | None) -> str | None:
 def _detected(source: Source, dialect: str | None, whole: scan.Whole) -> str:
     rows = whole.rows["train"]
     what = f"{dialect} rows ({dialects.DIALECTS[dialect].kind})" if dialect else "rows of no known dialect"
-    return f"{source.format}, {rows:,} {what}"
+    lists = list(dict.fromkeys(source.under.values()))
+    under = f" (the list under {', '.join(lists[:3])}{', …' if len(lists) > 3 else ''})" if lists else ""
+    return f"{source.format}{under}, {rows:,} {what}"
 
 
 def _ledger(whole: scan.Whole) -> LedgerTotals:

@@ -11,12 +11,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tuneport.cli.convert import convert as command
-from tuneport.dataset.convert import ConversionReport, convert
+from tuneport.dataset.convert import ConversionReport, change, convert
 from tuneport.dataset.dialects import DIALECTS
+from tuneport.dataset.lines import Block
 from tuneport.errors import DatasetError, SpecError
 
 
@@ -329,3 +333,36 @@ def test_a_packed_output_is_read_back_as_what_was_written(tmp_path: Path) -> Non
     convert(given, "vertex", tmp_path / "out.jsonl.zst")
     convert(tmp_path / "out.jsonl.zst", "openai", tmp_path / "back.jsonl")
     assert read(tmp_path / "back.jsonl") == read(given)
+
+
+_SAID = st.text(min_size=1, max_size=12).filter(lambda text: bool(text.strip()) and text.isprintable())
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    said=st.lists(_SAID, min_size=2, max_size=6),
+    first=st.sampled_from([None, "system", "developer"]),
+    to=st.sampled_from(["vertex", "bedrock-converse", "bedrock-claude", "sharegpt"]),
+    content_first=st.booleans(),
+    spoiled=st.booleans(),
+)
+def test_a_plain_conversation_is_written_as_its_dialect_writes_it(
+    said: list[str], first: str | None, to: str, content_first: bool, spoiled: bool
+) -> None:
+    turns = [
+        {"role": ("user", "assistant")[n % 2], "content": text} for n, text in enumerate(said[: len(said) // 2 * 2])
+    ]
+    turns = ([] if first is None else [{"role": first, "content": "Be brief."}]) + turns
+    if content_first:
+        turns = [dict(reversed(turn.items())) for turn in turns]
+    row = {"messages": turns}
+    lines = [orjson.dumps(row)] * 3
+    if spoiled:  # its neighbours are then read line by line
+        lines[1] = b'{"messages": [], "messages": []}'
+    piece = change(Block("d.jsonl", 1, 3, data=b"\n".join(lines)), to, "keep-row")
+    wanted, losses = DIALECTS[to].write(row)
+    kept = 2 if spoiled else 3
+    assert [json.loads(line) for line in piece.data.splitlines()] == [wanted] * kept
+    assert piece.data.splitlines() == [orjson.dumps(wanted)] * kept
+    assert (piece.written, piece.refused, piece.detected) == (kept, 3 - kept, {"openai": 3})
+    assert piece.counts == {loss.path.replace("[0]", "[]"): kept for loss in losses}

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tuneport.dataset import formats
 from tuneport.dataset.checks.base import Context, Findings, Limits, Target
@@ -448,6 +450,58 @@ def test_lines_that_only_look_wrong_raise_nothing(tmp_path: Path, line: bytes) -
     assert data(rows) == [json.loads(line)] * 2 or b"1234567890" in line
 
 
+_ODD = ['a"b', "\\", '\\\\"', '":"', "role", "{}", "\u00e9"]
+_TEXT = st.one_of(st.sampled_from(_ODD), st.text(min_size=1, max_size=20))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    texts=st.lists(_TEXT.filter(lambda text: text.isprintable() and bool(text.strip())), min_size=2, max_size=8),
+    ascii_only=st.booleans(),
+    separators=st.sampled_from([(",", ":"), (", ", ": ")]),
+    twice=st.sampled_from(["messages", "messages[0].role", "messages[1].content"]),
+    where=st.integers(0, 4),
+)
+def test_a_key_that_stands_twice_is_found_among_plain_conversations(
+    texts: list[str], ascii_only: bool, separators: tuple[str, str], twice: str, where: int
+) -> None:
+    def line(said: list[str]) -> str:
+        turns = [{"role": ("user", "assistant")[n % 2], "content": text} for n, text in enumerate(said)]
+        return json.dumps({"messages": turns}, ensure_ascii=ascii_only, separators=separators)
+
+    said = texts[: len(texts) // 2 * 2]
+    lines = [line(said)] * 5
+
+    def read() -> tuple[list[Row], Findings]:
+        findings = Findings()
+        return parse(Block("d.jsonl", 1, 5, data="\n".join(lines).encode()), findings), findings
+
+    rows, findings = read()
+    assert told(findings) == set()
+    assert data(rows) == [json.loads(one) for one in lines]
+    key = twice.rpartition(".")[2]
+    old = f'"{key}"{separators[1]}'
+    value = {"messages": "[]", "role": '"user"', "content": json.dumps(said[-1])}[key]
+    at = lines[where].rfind(old) if key == "content" else lines[where].find(old)
+    lines[where] = f"{lines[where][:at]}{old}{value}{separators[0]}{lines[where][at:]}"
+    rows, findings = read()
+    assert told(findings) == {("file.duplicate-keys", where + 1)}
+    assert len(rows) == 5
+
+
+def test_quotes_after_backslashes_hide_no_key_that_stands_twice() -> None:
+    """As many texts end in a backslash as the key and its value have quotes: taken for escaped, they would make up for it."""
+    text = rb'"content":"\\"'
+    turns = [b'{"role":"user",' + text + b"}", b'{"role":"assistant",' + text + b"}"] * 2
+    good = b'{"messages":[' + b",".join(turns) + b"]}"
+    wrong = good.replace(b'"role":', b'"role":"user","role":', 1)
+    for lines_, expected in (([good] * 3, set[Any]()), ([wrong], {("file.duplicate-keys", 1)})):
+        findings = Findings()
+        rows = parse(Block("d.jsonl", 1, len(lines_), data=b"\n".join(lines_)), findings)
+        assert told(findings) == expected
+        assert [row.data for row in rows] == [json.loads(good)] * len(lines_)
+
+
 def test_a_mark_at_the_beginning_is_a_warning_of_its_own(tmp_path: Path) -> None:
     rows, findings = collect(write(tmp_path / "d.jsonl", b"\xef\xbb\xbf" + lines(ROWS)))
     assert data(rows) == ROWS
@@ -570,7 +624,7 @@ def test_a_large_json_object_is_read_by_its_one_list(tmp_path: Path) -> None:
     found, findings = collect(write(tmp_path / "d.json", b'{"v": 1, "data": ' + body + b', "end": {"a": [1]}}'))
     assert data(found) == rows
     assert findings.issues == []
-    found, findings = collect(write(tmp_path / "d.json", b'{"data": ' + body + b', "more": [1]}'))
+    found, findings = collect(write(tmp_path / "d.json", b'{"data": ' + body + b', "more": [{"a": 1}]}'))
     assert len(found) == len(rows)
     assert told(findings) == {("file.not-json", len(rows) + 1)}
     found, findings = collect(write(tmp_path / "d.json", b'{"messages": ' + body + b"}"))

@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tuneport.dataset.checks.base import Context, Findings, Target
-from tuneport.dataset.checks.structure import StructureCheck, is_plain
+from tuneport.dataset.checks.structure import StructureCheck
 from tuneport.dataset.codes import CODES
 from tuneport.dataset.issues import Issue
 from tuneport.dataset.rows import Batch, Kind, Row
 from tuneport.dataset.scan import recognise, where
+from tuneport.dataset.shape import plain_turns
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 ASK = {"role": "user", "content": "What is the capital of France?"}
@@ -470,7 +471,7 @@ def test_whatever_the_row_holds_there_are_findings_and_no_exception(
 @settings(max_examples=300, deadline=None)
 @given(any_row)
 def test_what_the_short_look_takes_for_valid_the_long_one_does_too(row: dict[str, Any]) -> None:
-    if is_plain(row):
+    if plain_turns(row):
         detour = {"messages": [{**turn, "name": None} for turn in row["messages"]]}
         assert told(detour) == []
 

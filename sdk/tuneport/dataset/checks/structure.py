@@ -1,7 +1,7 @@
 """The shape of a canonical row: its keys, its turns and their roles, and whether there is anything to learn from.
 
-Nearly every row of a real file is a plain conversation, so a row is first held against that shape in one short loop (about 1 µs
-a turn); only what is otherwise is walked key by key. Tools and their calls are `checks.tools`'s.
+Nearly every row of a real file is a plain conversation, which reading has seen (`shape`); only what is otherwise is walked
+key by key. Tools and their calls are `checks.tools`'s.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from tuneport.dataset.checks.turns import INVISIBLE, Sink, Turns
 from tuneport.dataset.checks.words import member, told
 from tuneport.dataset.codes import Severity
 from tuneport.dataset.rows import Batch, Row
+from tuneport.dataset.shape import plain_turns
 
 CHAT_KEYS = frozenset({"messages", "tools", "parallel_tool_calls"})
 PREFERENCE_KEYS = frozenset({"input", "preferred_output", "non_preferred_output"})
@@ -35,30 +36,7 @@ _LEFT: dict[str, frozenset[str]] = {
     "bedrock-rft": frozenset({"structure.no-reference"}),
 }
 
-# Which roles may follow a role in a plain conversation.
-_FIRST = ("user", "system", "developer")
-_AFTER = {"system": ("user",), "developer": ("user",), "user": ("assistant",), "assistant": ("user",)}
-
 Given = Mapping[str, Any]
-
-
-def is_plain(row: Given, last: str = "assistant") -> bool:
-    """A conversation of nothing but roles and non-blank text in turn, that ends on `last`: valid without a closer look."""
-    turns: Any = row.get("messages")
-    every: Any = turns  # no cast() here: each is a call, and these are made for every turn
-    if type(turns) is not list:
-        return False
-    after: tuple[str, ...] = _FIRST
-    role: Any = None
-    for turn in every:
-        given: Any = turn
-        if type(turn) is not dict or len(given) != 2:
-            return False
-        role, content = given.get("role"), given.get("content")
-        if role not in after or type(content) is not str or not content.strip(INVISIBLE):
-            return False
-        after = _AFTER[role]
-    return bool(role == last)
 
 
 class Without:
@@ -107,11 +85,11 @@ class StructureCheck(Skipped):
         sink: Sink = Without(findings, self._left) if self._left else findings
         for row in batch.rows:
             given = row.canonical
-            if given is None:
+            if given is None or (row.plain and not self._prompts):
                 continue
             kind = row.kind
             if kind == "chat" and not self._prompts:
-                if not (is_plain(given) and (len(given) == 1 or given.keys() <= CHAT_KEYS)):
+                if not (plain_turns(given) and (len(given) == 1 or given.keys() <= CHAT_KEYS)):
                     _chat(row, given, sink)
             elif kind == "preference":
                 _preference(row, given, sink)
@@ -121,7 +99,7 @@ class StructureCheck(Skipped):
                 _text(row, given, sink)
 
     def _reinforcement(self, row: Row, given: Given, findings: Sink) -> None:
-        if not is_plain(given, "user"):
+        if not plain_turns(given, "user"):
             turns = _turns(row, given.get("messages"), "messages", findings)
             if turns is not None and turns.last not in {"user", None}:
                 findings.add(
@@ -218,7 +196,7 @@ def _preference(row: Row, given: Given, findings: Sink) -> None:
     before: str | None = None
     if isinstance(prompt, Mapping):
         asked = cast("Given", prompt)
-        if is_plain(asked, "user") and asked.keys() <= CHAT_KEYS:
+        if plain_turns(asked, "user") and asked.keys() <= CHAT_KEYS:
             before = "user"
         else:
             _unknown(row, asked, CHAT_KEYS, "input", findings)

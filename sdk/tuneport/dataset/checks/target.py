@@ -14,8 +14,8 @@ from typing import Any, ClassVar, cast
 
 from tuneport.dataset.checks.base import Context, Findings, Problem, Target
 from tuneport.dataset.checks.rules import AS_WRITTEN, HARD_ON_PLAIN, RULES, Rule, is_vertex
-from tuneport.dataset.checks.structure import is_plain
 from tuneport.dataset.rows import Batch, Kind, Row
+from tuneport.dataset.shape import plain_turns
 from tuneport.errors import TuneportError
 
 Rendering = Callable[[Mapping[str, Any]], Sequence[Problem]]
@@ -105,7 +105,7 @@ class TargetCheck:
         return found
 
     def _row(self, row: Row, given: Mapping[str, Any], target: Target, findings: Findings) -> None:
-        plain = row.kind == "chat" and len(given) == 1 and is_plain(given)
+        plain = row.plain or (row.kind == "chat" and len(given) == 1 and plain_turns(given) > 0)
         named: list[str] = []
         if self._as_written and is_vertex(row):
             for look in self._as_written:

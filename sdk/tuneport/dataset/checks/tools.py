@@ -90,7 +90,7 @@ class ToolsCheck:
         seen: Counter[str] = Counter()
         for row in batch.rows:
             given = row.canonical
-            if given is None or row.kind == "text":
+            if row.plain or given is None or row.kind == "text":
                 continue
             if row.kind == "preference":
                 self._preference(row, given, findings, seen)

@@ -62,6 +62,12 @@ class Dialect(Protocol):
         """The row in this dialect and all that it leaves out. With a fatal loss, the row is empty. Never raises."""
         ...
 
+    def write_plain(self, turns: list[dict[str, Any]]) -> dict[str, Any] | None:
+        """`write` for the turns of a plain conversation (`dataset.shape`), several times as fast. The turns are used up, except
+        with None: ask `write`.
+        """
+        ...
+
     def where(self, path: str, row: Mapping[str, Any]) -> str:
         """A canonical path as the path in `row`, which is as written."""
         ...
@@ -93,6 +99,10 @@ class Traced:
             return self.compose(canonical, losses), losses
         except Cannot as cannot:
             return {}, [*losses, cannot.loss]
+
+    def write_plain(self, turns: list[dict[str, Any]]) -> dict[str, Any] | None:
+        del turns
+        return None
 
     def where(self, path: str, row: Mapping[str, Any]) -> str:
         spots: Spots = {}

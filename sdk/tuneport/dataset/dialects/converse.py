@@ -84,6 +84,17 @@ class Converse(Traced):
             unsaid(row, _INPUT_KEYS, "", losses, _NAME)
         return written
 
+    def write_plain(self, turns: list[dict[str, Any]]) -> dict[str, Any] | None:
+        first = turns[0]
+        if first["role"] == "developer":
+            return None
+        for turn in turns:
+            text = turn.pop("content")  # and back to the end: the role is written first
+            turn["content"] = [{"text": text}]
+        if first["role"] == "user":
+            return {"schemaVersion": _VERSION, "messages": turns}
+        return {"schemaVersion": _VERSION, "system": first["content"], "messages": turns[1:]}
+
 
 def _tool_spec(function: dict[str, Any]) -> dict[str, Any]:
     spec = {key: value for key, value in function.items() if key != "parameters"}

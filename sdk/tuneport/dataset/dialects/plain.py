@@ -68,6 +68,10 @@ class Text:
             return {}, [Loss("text", f"text is {shown(text)}", "it must be a text", fatal=True)]
         return dict(canonical), []
 
+    def write_plain(self, turns: list[dict[str, Any]]) -> dict[str, Any] | None:
+        del turns  # a conversation is no text
+        return None
+
     def where(self, path: str, row: Mapping[str, Any]) -> str:
         del row  # written as it is read
         return path

@@ -98,6 +98,18 @@ class Vertex(Traced):
             unsaid(row, _INPUT_KEYS, "", losses, _NAME)
         return written
 
+    def write_plain(self, turns: list[dict[str, Any]]) -> dict[str, Any] | None:
+        first = turns[0]
+        if self.kind != "chat" or first["role"] == "developer":
+            return None
+        for turn in turns:
+            turn["parts"] = [{"text": turn.pop("content")}]
+            if turn["role"] == "assistant":
+                turn["role"] = "model"
+        if first["role"] == "user":
+            return {"contents": turns}
+        return {SYSTEM_KEYS[0]: first, "contents": turns[1:]}
+
 
 def _write_input(row: Mapping[str, Any], path: str, tools_path: str, system: str, losses: list[Loss]) -> dict[str, Any]:
     messages = list_of(row.get("messages"), path)
