@@ -18,6 +18,7 @@ from tuneport.backend import (
     ChatSession,
     Deployment,
     Diagnosis,
+    Import,
     Polling,
     Prepared,
     Ref,
@@ -43,6 +44,7 @@ from tuneport.spec import FineTuneSpec
 from tuneport.status import Event, JobStatus
 from tuneport_backends import bedrock_deploy as deploying
 from tuneport_backends import bedrock_files as files
+from tuneport_backends import bedrock_import as importing
 from tuneport_backends import bedrock_read as read
 from tuneport_backends import bedrock_request as request
 from tuneport_backends import common
@@ -276,33 +278,11 @@ class BedrockBackend:
     def open_model(self, model: str, options: Mapping[str, Any] | None = None) -> ChatSession:
         return BedrockChat(options or {}, model)
 
-    def import_model(self, source: str, name: str, options: Mapping[str, Any]) -> str:
-        """Begin to import Hugging Face weights under `source`, an s3:// folder; the import's ARN. `name` makes it idempotent.
+    def import_model(self, source: str, name: str, options: Mapping[str, Any]) -> Import:
+        return importing.begin(source, name, options)
 
-        Then `imported` gives the model's ARN, which `open_model` takes; Bedrock keeps an import for a price by the month.
-        """
-        at = request.place(options)
-        answer = AWS(options).call(
-            "create_model_import_job",
-            f"importing {source}",
-            attempts=1,
-            jobName=name,
-            importedModelName=name,
-            roleArn=at.role,
-            modelDataSource={"s3DataSource": {"s3Uri": source}},
-            clientRequestToken=name,
-        )
-        arn = text(answer, "jobArn")
-        if arn is None:
-            raise BackendError(f"Amazon Bedrock began to import {source} and did not say as what: look for {name!r}.")
-        return arn
-
-    def imported(self, job: str, options: Mapping[str, Any]) -> str | None:
-        """The imported model's ARN; None while it is being imported. RejectedError where it failed."""
-        answer = AWS(options).call("get_model_import_job", f"looking at {job}", jobIdentifier=job)
-        if text(answer, "status") == "Failed":
-            raise RejectedError(f"the import {job} failed: {text(answer, 'failureMessage') or 'no reason is given'}")
-        return text(answer, "importedModelArn")
+    def imported(self, name: str, options: Mapping[str, Any]) -> Import:
+        return importing.look(name, options)
 
     def made(self, ref: Ref) -> list[str]:
         found = [f"object s3://{ref['bucket']}/{key}" for key in self._keys(ref)]

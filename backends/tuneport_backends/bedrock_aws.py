@@ -233,13 +233,15 @@ class AWS:
             return None
         return {"size": answer.get("ContentLength"), "metadata": answer.get("Metadata") or {}}
 
-    def upload(self, path: Path, bucket: str, key: str, metadata: Mapping[str, str]) -> None:
+    def upload(
+        self, path: Path, bucket: str, key: str, metadata: Mapping[str, str], kind: str = "application/jsonl"
+    ) -> None:
         """Streamed, by parts where it is large. One that fails or is interrupted leaves no parts behind."""
         from boto3.s3.transfer import TransferConfig
 
         client = _client("s3", self.options)
         transfer = TransferConfig(multipart_threshold=_PART_BYTES, multipart_chunksize=_PART_BYTES, max_concurrency=4)
-        extra = {"Metadata": dict(metadata), "ContentType": "application/jsonl"}
+        extra = {"Metadata": dict(metadata), "ContentType": kind}
         with asking(f"uploading s3://{bucket}/{key}"):
             client.upload_file(str(path), bucket, key, ExtraArgs=extra, Config=transfer)
 

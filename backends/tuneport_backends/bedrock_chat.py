@@ -119,13 +119,12 @@ def _read(answer: Payload, model: str) -> Message:
     reason = text(answer, "stopReason") or ""
     content = "".join(part for block in blocks if (part := text(block, "text")) is not None)
     calls = [_call(mapping(block["toolUse"])) for block in blocks if isinstance(block.get("toolUse"), dict)]
-    if calls and not content:
-        content = json.dumps({"tool_calls": calls}, ensure_ascii=False)
-    if not content and reason in {"content_filtered", "guardrail_intervened"}:
+    if not content and not calls and reason in {"content_filtered", "guardrail_intervened"}:
         raise RejectedError(f"Amazon Bedrock withheld the answer of {model}: {reason}.")
     usage = mapping(answer.get("usage"))
     return Message(
         content=content,
+        tool_calls=calls,
         finish_reason="length" if reason in {"max_tokens", "model_context_window_exceeded"} else "stop",
         prompt_tokens=_count(usage.get("inputTokens")),
         completion_tokens=_count(usage.get("outputTokens")),

@@ -51,6 +51,17 @@ def uploaded(aws: AWS, at: Place, path: Path, tag: str) -> str:
     return at.uri(tag, path.name)
 
 
+def sent(aws: AWS, bucket: str, key: str, path: Path) -> None:
+    """A file of a folder that is the user's own: nothing is written beside it. Sent where it is not there yet."""
+    sha, size = _digest(path), path.stat().st_size
+    there = aws.head(bucket, key)
+    if there is not None and there["size"] == size and there["metadata"].get(_SHA) == sha:
+        return
+    with contextlib.suppress(AccessDeniedError):
+        aws.abandon_parts(bucket, key)  # of an upload that was cut short
+    aws.upload(path, bucket, key, {_SHA: sha}, kind="application/octet-stream")
+
+
 def remember(directory: Path, where: Mapping[str, Any]) -> None:
     """Where the job is about to be made: the environment of a later process may say otherwise."""
     path = directory / "upload" / _RECORD

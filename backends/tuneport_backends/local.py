@@ -45,6 +45,7 @@ from tuneport.result import (
     ModelRef,
     Usage,
 )
+from tuneport.scoring.harness import HarnessScores, from_child
 from tuneport.spec import FineTuneSpec, Hyperparameters
 from tuneport.status import Event
 from tuneport_local import config as files
@@ -344,13 +345,28 @@ class LocalBackend:
     def open_model(self, model: str, options: Mapping[str, Any] | None = None) -> ChatSession:  # noqa: ARG002  (all of them are of training)
         from tuneport_backends.local_chat import LocalChat
 
-        path = Path(model).expanduser()
-        if (path / "adapter_config.json").exists():
-            run = path.parent / files.CONFIG
-            config = json.loads((path / "adapter_config.json").read_text(encoding="utf-8"))
-            base = RunConfig.load(run).model_path if run.exists() else str(config["base_model_name_or_path"])
-            return LocalChat(layout.resolve(base), adapter=path)
-        return LocalChat(layout.resolve(model))
+        path, adapter = _model_and_adapter(model)
+        return LocalChat(path, adapter=adapter)
+
+    def harness(
+        self,
+        model: str,
+        tasks: Sequence[str],
+        *,
+        include_path: Path | None = None,
+        limit: int | None = None,
+        options: Mapping[str, Any] | None = None,  # noqa: ARG002  (all of them are of training)
+    ) -> HarnessScores:
+        path, adapter = _model_and_adapter(model)
+        command = ["-m", "tuneport_local.harness", "--model", str(path), "--home", str(home())]
+        command += ["--tasks", ",".join(tasks)]
+        if adapter is not None:
+            command += ["--adapter", str(adapter)]
+        if include_path is not None:
+            command += ["--include-path", str(include_path)]
+        if limit is not None:
+            command += ["--limit", str(limit)]
+        return from_child(command)
 
     def diagnose(self) -> list[Diagnosis]:
         from importlib.metadata import PackageNotFoundError, version
@@ -367,6 +383,17 @@ class LocalBackend:
         lines.append(Diagnosis("starter model", (layout.STARTER / "config.json").exists(), str(layout.STARTER)))
         lines.append(Diagnosis("python", None, f"{sys.version.split()[0]} with {os.cpu_count()} CPU cores"))
         return lines
+
+
+def _model_and_adapter(model: str) -> tuple[Path, Path | None]:
+    """The directory of a model, and that of the adapter where `model` names one: its base is what its run says."""
+    path = Path(model).expanduser()
+    if not (path / "adapter_config.json").exists():
+        return layout.resolve(model), None
+    run = path.parent / files.CONFIG
+    config = json.loads((path / "adapter_config.json").read_text(encoding="utf-8"))
+    base = RunConfig.load(run).model_path if run.exists() else str(config["base_model_name_or_path"])
+    return layout.resolve(base), path
 
 
 def _options(given: Mapping[str, Any]) -> list[Issue]:

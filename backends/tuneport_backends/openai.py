@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from tuneport.backend import (
     Capabilities,
     ChatSession,
+    Deployment,
     Diagnosis,
     Polling,
     Prepared,
@@ -34,6 +35,7 @@ from tuneport.result import Checkpoint, FineTuneResult, ModelRef
 from tuneport.spec import FineTuneSpec
 from tuneport.status import Event, JobStatus
 from tuneport_backends import common
+from tuneport_backends import openai_deploy as deploying
 from tuneport_backends import openai_files as files
 from tuneport_backends import openai_read as read
 from tuneport_backends import openai_request as request
@@ -285,13 +287,46 @@ class AzureBackend(OpenAIBackend):
         return frozenset({"lora"})
 
     def _features(self) -> Mapping[str, Support]:
-        return {
-            "deploy": Unsupported(
-                "a deployment is made by Azure's control plane, another API than the one that tunes: az cognitiveservices "
-                "account deployment create; then name it in the option deployment, or ask azure:<deployment>",
-                "Azure's own SDK as a dependency",
-            )
-        }
+        return {"deploy": None}
+
+    def deployment_offer(self, ref: Ref, options: Mapping[str, Any]) -> Deployment:
+        spec = self._spec(ref)
+        return deploying.offer(self._model(ref), spec.model_id.model, self._named(spec, options))
+
+    def deploy(self, ref: Ref, options: Mapping[str, Any]) -> Deployment:
+        spec, directory = self._spec(ref), common.directory_of(ref)
+        asked = self._named(spec, options)
+        return deploying.deploy(directory, self._model(ref), spec.model_id.model, spec.options, asked)
+
+    def deployments(self, ref: Ref) -> list[Deployment]:
+        spec = self._spec(ref)
+        return deploying.deployments(common.directory_of(ref), self._model(ref), spec.model_id.model, spec.options)
+
+    def undeploy(self, ref: Ref) -> list[str]:
+        spec = self._spec(ref)
+        return deploying.undeploy(common.directory_of(ref), self._model(ref), spec.model_id.model, spec.options)
+
+    def clean_up(self, ref: Ref) -> list[str]:
+        """Refused while a deployment stands that was made from here: it costs, and nothing else would name it then."""
+        if deploying.noted(common.directory_of(ref)) and (standing := self.deployments(ref)):
+            names = ", ".join(one.name for one in standing)
+            raise RejectedError(f"{ref['tag']} is deployed ({names}): take that down first, tuneport undeploy.")
+        return super().clean_up(ref)
+
+    def _spec(self, ref: Ref) -> FineTuneSpec:
+        return common.spec_in(common.directory_of(ref))
+
+    def _named(self, spec: FineTuneSpec, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The job's own option `deployment` is the name where the deployment is given none."""
+        name = spec.options.get("deployment")
+        return {"name": name, **options} if name else options
+
+    def _model(self, ref: Ref) -> str:
+        job = self._job(ref)
+        model = text(job, "fine_tuned_model")
+        if model is None:
+            raise JobError(f"{ref['tag']} is {read.status(job)[1]!r}: it has no tuned model.", job_id=ref["tag"])
+        return model
 
     def _deletes_models(self) -> bool:
         return False  # the models API has no delete there: with the resource's own tools only

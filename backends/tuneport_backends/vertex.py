@@ -37,6 +37,7 @@ from tuneport.errors import (
     NotDeployedError,
     RejectedError,
     RemoteNotFoundError,
+    SpecError,
     UnsupportedError,
 )
 from tuneport.methods import METHODS
@@ -45,11 +46,12 @@ from tuneport.result import Checkpoint, FineTuneResult, ModelRef
 from tuneport.spec import FineTuneSpec
 from tuneport.status import Event, JobStatus
 from tuneport_backends import common
+from tuneport_backends import vertex_deploy as deploying
 from tuneport_backends import vertex_read as read
 from tuneport_backends import vertex_request as request
 from tuneport_backends import vertex_service as service
 from tuneport_backends.payload import Payload, mapping, objects, text
-from tuneport_backends.vertex_chat import VertexChat
+from tuneport_backends.vertex_chat import OpenModelChat, VertexChat
 from tuneport_backends.vertex_errors import LOGIN
 from tuneport_backends.vertex_wire import Wire
 
@@ -63,8 +65,8 @@ _OBJECTIVES: Mapping[str, Support] = {
     "rlhf": Unsupported("the service trains no reward model; it has rewards: reinforcement", _NEVER),
 }
 _REDEPLOY = Unsupported(
-    "it comes deployed; deploying one again, or an open model's weights, is done in Vertex AI's model registry",
-    "a deployment by google-cloud-aiplatform here",
+    "a tuned Gemini comes deployed; deploying it again is done in Vertex AI's model registry",
+    "Google's word on how one is deployed again by its API",
 )
 
 
@@ -85,8 +87,11 @@ class VertexBackend:
                 "checkpoints": None,
                 "events": None,
                 "chat": None,
-                "deploy": None,  # of Gemini's, which come deployed; an open model's is refused with its reason
-                "import-model": Unsupported("no weights are brought yet", "the export of a local model to Vertex AI"),
+                "deploy": None,  # an open model's; a Gemini comes deployed
+                "import-model": Unsupported(
+                    "weights become a model there only on an endpoint, billed by the hour; those of its own jobs are deployed",
+                    "the deployment of a local model's weights to Vertex AI",
+                ),
                 "estimate": Unsupported("how long a job takes is not published", "the provider's word"),
                 "mix": None,
             },
@@ -209,7 +214,7 @@ class VertexBackend:
         times = {"created": "createTime", "started": "startTime", "ended": "endTime"}
         return common.tuned(
             ref,
-            model=ModelRef(backend=self.name, model=model, base=spec.model_id.model, kind="hosted"),
+            model=ModelRef(backend=self.name, model=self._asked(ref) or model, base=spec.model_id.model, kind="hosted"),
             raw=job,
             metrics=read.final(rows),
             curve=points,
@@ -230,9 +235,22 @@ class VertexBackend:
         except (BackendError, ValueError) as error:
             return [], [f"the metrics at {uri} could not be read, so there is no curve: {error}."]
 
-    # Deployments: a tuned Gemini comes with an endpoint
+    # Deployments: a tuned Gemini comes with an endpoint, an open model is given one
 
-    def deployment_offer(self, ref: Ref, options: Mapping[str, Any]) -> Deployment:  # noqa: ARG002  (nothing can be chosen)
+    def _asked(self, ref: Ref) -> str | None:
+        """Of an open model, the endpoint where it answers once it is deployed; None for a Gemini."""
+        return deploying.endpoint_of(self._wire(ref), ref["tag"]) if request.is_open(self._base(ref)) else None
+
+    def _base(self, ref: Ref) -> str:
+        return common.spec_in(common.directory_of(ref)).model_id.model
+
+    def deployment_offer(self, ref: Ref, options: Mapping[str, Any]) -> Deployment:
+        if (name := self._asked(ref)) is not None:
+            return deploying.offer(name, self._base(ref), options)
+        if options:
+            raise SpecError(
+                f"{min(options)} is an option of an open model's deployment; a tuned Gemini comes deployed."
+            )
         standing = self.deployments(ref)
         if standing:
             return standing[0]
@@ -243,11 +261,16 @@ class VertexBackend:
         )
 
     def deploy(self, ref: Ref, options: Mapping[str, Any]) -> Deployment:
-        return self.deployment_offer(ref, options)
+        if self._asked(ref) is None:
+            return self.deployment_offer(ref, options)
+        directory = common.directory_of(ref)
+        return deploying.deploy(self._wire(ref), self._job(ref), ref["tag"], self._base(ref), directory, options)
 
     def deployments(self, ref: Ref) -> list[Deployment]:
         """The endpoints of the tuned model and of its checkpoints that still have a model on them."""
         wire = self._wire(ref)
+        if self._asked(ref) is not None:
+            return deploying.deployments(wire, ref["tag"], self._base(ref), common.directory_of(ref))
         price = self._price(ref)
         found: list[Deployment] = []
         for name in self._endpoints(self._job(ref)):
@@ -271,6 +294,10 @@ class VertexBackend:
         """Takes the models off their endpoints. An empty endpoint costs nothing, and is deleted where the service lets it."""
         wire = self._wire(ref)
         down: list[str] = []
+        if (name := self._asked(ref)) is not None:
+            down = deploying.undeploy(wire, ref["tag"], self._base(ref), common.directory_of(ref))
+            self._delete(wire, name)  # refused while the service is still taking the model off
+            return down
         for name in self._endpoints(self._job(ref)):
             payload = wire.endpoint(name)
             if payload is None:
@@ -306,12 +333,17 @@ class VertexBackend:
     def open_model(self, model: str, options: Mapping[str, Any] | None = None) -> ChatSession:
         """A Gemini by its id, or a tuned model by its endpoint."""
         parts = model.split("/")
-        if model.startswith("gs://") or (model.startswith("projects/") and "/endpoints/" not in model):
+        if model.startswith("gs://"):
+            raise NotDeployedError(
+                f"{model} holds weights, which answer only when they are deployed: tuneport deploy ID for those of a job."
+            )
+        if model.startswith("projects/") and "/endpoints/" not in model:
             raise NotDeployedError(
                 f"{model} is not an endpoint: {_REDEPLOY.reason}. Then ask vertex:projects/…/locations/…/endpoints/…"
             )
         named = {"project": parts[1], "location": parts[3]} if parts[0] == "projects" and len(parts) == 6 else {}
-        return VertexChat(Wire(service.place({**(options or {}), **named})), model)
+        wire = Wire(service.place({**(options or {}), **named}))
+        return OpenModelChat(wire, model) if deploying.is_ours(model) else VertexChat(wire, model)
 
     # What it leaves behind
 
@@ -342,6 +374,10 @@ class VertexBackend:
         except RemoteNotFoundError:
             job = {}
         found += [("endpoint", name) for name in self._endpoints(job) if wire.endpoint(name) is not None]
+        if (asked := self._asked(ref)) is not None:
+            uploaded = f"{wire.place.parent}/models/{ref['tag']}"  # by the deployment
+            found += [("endpoint", asked)] if wire.endpoint(asked) is not None else []
+            found += [("model", uploaded)] if wire.endpoint(uploaded) is not None else []
         model = text(mapping(job.get("tunedModel")), "model")
         if model is not None and wire.endpoint(unversioned := model.partition("@")[0]) is not None:
             found.append(("model", unversioned))

@@ -1,4 +1,4 @@
-"""Asking a model by generate_content: a Gemini, the endpoint of a tuned one, or that of a checkpoint."""
+"""Asking a model: a Gemini, or the endpoint of a tuned one, by generate_content; a deployed open model by chat completions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 from tuneport.dataset import dialects
 from tuneport.errors import NotDeployedError, RejectedError, RemoteNotFoundError
 from tuneport.result import Message
+from tuneport_backends.chat_completions import answered
 from tuneport_backends.payload import Payload, mapping, objects, text, whole
+from tuneport_backends.vertex_errors import TITLE
 from tuneport_backends.vertex_wire import Wire
 
 # Google advises to ask a tuned model with thinking off or at its lowest, and its tokens would use up `max_tokens`. Which of
@@ -84,17 +86,56 @@ class VertexChat:
         parts = objects(mapping(candidates[0].get("content")).get("parts"))
         finish = text(candidates[0], "finishReason")
         content = "".join(text(part, "text") or "" for part in parts if not part.get("thought"))
-        calls = [call for part in parts if (call := mapping(part.get("functionCall")))]
-        if calls and not content:
-            content = json.dumps({"tool_calls": [_call(n, call) for n, call in enumerate(calls)]}, ensure_ascii=False)
-        if not content and finish in _WITHHELD:
+        named = [call for part in parts if (call := mapping(part.get("functionCall")))]
+        calls = [_call(number, call) for number, call in enumerate(named)]
+        if not content and not calls and finish in _WITHHELD:
             raise RejectedError(f"Vertex AI withheld the answer of {self._model}: {finish}.")
         return Message(
             content=content,
+            tool_calls=calls,
             finish_reason="length" if finish == "MAX_TOKENS" else "stop",
             prompt_tokens=whole(usage.get("promptTokenCount")),
             completion_tokens=whole(usage.get("candidatesTokenCount")),
         )
+
+
+class OpenModelChat:
+    """An open model's session, by the endpoint that it was deployed to. `close` has nothing to end."""
+
+    def __init__(self, wire: Wire, endpoint: str) -> None:
+        self._wire = wire
+        self._endpoint = endpoint
+
+    def chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        temperature: float = 0.0,
+        max_tokens: int = 256,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        seed: int | None = None,
+    ) -> Message:
+        body: dict[str, Any] = {
+            "model": "",  # the endpoint has one
+            "messages": [dict(message) for message in messages],
+            "temperature": temperature,
+            "max_tokens": max_tokens,
+        }
+        if tools:
+            body["tools"] = [dict(tool) for tool in tools]
+        if seed is not None:
+            body["seed"] = seed
+        try:
+            return answered(self._wire.complete(self._endpoint, body), TITLE, self._endpoint)
+        except (NotDeployedError, RemoteNotFoundError) as error:
+            raise NotDeployedError(
+                f"{error.message} Nothing answers at {self._endpoint}: a tuned open model answers only when it is deployed, "
+                "which costs by the hour: tuneport deploy ID, which first says what it would be. Then ask it by the same name.",
+                request_id=error.request_id,
+            ) from None
+
+    def close(self) -> None:
+        """Nothing is kept open for a session."""
 
 
 def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:

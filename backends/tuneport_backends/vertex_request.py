@@ -19,6 +19,7 @@ from tuneport.spec import FineTuneSpec
 from tuneport_backends import common
 from tuneport_backends.vertex_service import BUCKET, PROJECT, Place, is_loopback, missing, setting, split_uri
 
+_DISTILLING = ("customization", "teacher")  # the options by which bedrock is asked for it
 TAG = "tuneport-tag"
 OPTIONS = tuple(VertexOptions.model_fields)
 METHODS: Mapping[str, str] = {
@@ -137,13 +138,33 @@ def reward(grader: Mapping[str, Any]) -> dict[str, Any]:
 def check(spec: FineTuneSpec) -> list[Issue]:
     """What the service would refuse, beside the rows and the hyperparameters."""
     return [
-        *common.unknown_options(spec, OPTIONS),
+        *common.unknown_options(_apart(spec), OPTIONS),
+        *_distillation(spec.options),
         *_options(spec),
         *_place(spec),
         *_grader(spec),
         *_labels(spec.metadata),
         *_integrations(spec),
         *_packages(),
+    ]
+
+
+def _apart(spec: FineTuneSpec) -> FineTuneSpec:
+    """Without the options that have a refusal of their own."""
+    return spec.model_copy(update={"options": {k: v for k, v in spec.options.items() if k not in _DISTILLING}})
+
+
+def _distillation(options: Mapping[str, Any]) -> list[Issue]:
+    asked = [name for name in _DISTILLING if options.get(name)]
+    if not asked:
+        return []
+    return [
+        Issue(
+            code="unsupported.option",
+            message=f"{asked[0]} is {options[asked[0]]!r}: distillation is not offered at Vertex AI from here, as the "
+            "models and teachers that it takes are not documented.",
+            fix="let the teacher write the answers and tune on them (objective sft), or distil at bedrock.",
+        )
     ]
 
 
@@ -180,8 +201,8 @@ def _options(spec: FineTuneSpec) -> list[Issue]:
         issues.append(
             Issue(
                 code="unsupported.option",
-                message=f"machine_type is {own['machine_type']!r}, but no endpoint is made here for an open model.",
-                fix="leave it away, and choose it in Vertex AI's model registry when you deploy the weights.",
+                message=f"machine_type is {own['machine_type']!r}, but tuning makes no endpoint.",
+                fix="leave it away, and say it when the tuned model is deployed, with accelerator_type and accelerator_count.",
             )
         )
     if isinstance(output, str) and not output.startswith("gs://"):

@@ -81,6 +81,13 @@ class Wire:
         with asking(f"deleting {self.place.uri(name)}"):
             self._clients.storage.bucket(self.place.bucket).blob(name).delete(timeout=SECONDS)
 
+    def addresses(self, uri: str) -> list[str]:
+        """Of the objects whose `gs://` address begins so."""
+        bucket, _, prefix = uri.removeprefix("gs://").partition("/")
+        with asking(f"listing {uri}"):
+            blobs = self._clients.storage.list_blobs(bucket, prefix=prefix, timeout=SECONDS)
+            return [f"gs://{bucket}/{blob.name}" for blob in blobs]
+
     def texts(self, uri: str) -> list[str]:
         """The text objects at a `gs://` address or below it, up to 64 MiB together."""
         bucket, _, prefix = uri.removeprefix("gs://").partition("/")
@@ -171,10 +178,26 @@ class Wire:
     def delete(self, name: str) -> None:
         self._rest("DELETE", name)
 
-    def _rest(self, method: str, name: str, body: Payload | None = None) -> Payload:
+    def deploy(self, body: Payload) -> Payload:
+        """Begin to put weights on an endpoint: the operation. Sent once."""
+        return self._rest("POST", f"{self.place.parent}:deploy", body, version="v1beta1")
+
+    def operation(self, name: str) -> Payload | None:
+        """None where the service has forgotten it."""
+        try:
+            return self._rest("GET", name, version="v1beta1")
+        except RemoteNotFoundError:
+            return None
+
+    def complete(self, endpoint: str, body: Payload) -> Payload:
+        """Ask an endpoint on machines of its own: it speaks OpenAI's chat completions."""
+        return self._rest("POST", f"{endpoint}/chat/completions", body, version="v1beta1")
+
+    def _rest(self, method: str, name: str, body: Payload | None = None, version: str = "v1") -> Payload:
         what = f"{method} {name}"
         with asking(what):
-            answer = self._clients.rest.request(method, f"{self.place.address}/v1/{name}", json=body, timeout=SECONDS)
+            url = f"{self.place.address}/{version}/{name}"
+            answer = self._clients.rest.request(method, url, json=body, timeout=SECONDS)
         try:
             read: Any = json.loads(answer.content or b"{}")
         except ValueError:

@@ -45,6 +45,10 @@ def simulated(stack: ExitStack) -> None:
     os.environ.setdefault("TUNEPORT_POLL_SECONDS", "0.2")
 
 
+def test_rows(most: int | None) -> list[dict[str, object]]:
+    return [json.loads(line) for line in TEST.read_text(encoding="utf-8").splitlines()][:most]
+
+
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--simulate", action="store_true", help="a stand-in on loopback")
@@ -54,6 +58,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--calls", type=int, default=100_000, help="calls a month")
     parser.add_argument("--steps", type=int, default=None, help="stop the local training early, to see the recipe run")
     parser.add_argument("--report", default="cloud-or-own.html")
+    parser.add_argument("--rows", type=int, default=None, help="ask so many test rows only")
     options = parser.parse_args(arguments)
     with ExitStack() as stack:
         if options.simulate:
@@ -65,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
             print(f"{job.model}: {job.wait(timeout=6 * 3600).metrics}")
         found = compare(
             [own, cloud, "base", FewShot(options.cloud, shots=4, examples=TRAIN)],
-            TEST,
+            test_rows(options.rows),
             gpu_per_hour=options.gpu_price,
             calls_per_month=options.calls,
             budget_usd=options.budget,

@@ -8,6 +8,7 @@ See README.md for the numbers to expect. `--steps 20` runs it through in a minut
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import tempfile
@@ -19,10 +20,15 @@ from tuneport_local.layout import STARTER_DATA
 TRAIN, TEST = STARTER_DATA / "train.jsonl", STARTER_DATA / "test.jsonl"
 
 
+def test_rows(most: int | None) -> list[dict[str, object]]:
+    return [json.loads(line) for line in TEST.read_text(encoding="utf-8").splitlines()][:most]
+
+
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--ranks", type=int, nargs="+", default=[1, 4, 16, 64])
     parser.add_argument("--steps", type=int, default=None, help="stop each run early, to see the recipe run")
+    parser.add_argument("--rows", type=int, default=None, help="ask so many test rows only")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         os.environ.setdefault("TUNEPORT_HOME", folder)
@@ -39,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
             result = job.wait()
             print(f"rank {rank}: {result.usage.device_seconds or 0:.0f} s, {result.model.kind} of", end=" ")
             print(f"{sum(a.bytes or 0 for a in result.artifacts if a.kind == 'adapter') / 1024:,.0f} KiB", flush=True)
-        found = compare([*jobs.values(), "base"], TEST, metrics=["json_equal", "json_field_f1"])
+        found = compare([*jobs.values(), "base"], test_rows(options.rows), metrics=["json_equal", "json_field_f1"])
     print("\n".join(found.verdict))
     best = max(jobs, key=lambda rank: found.value(f"rank-{rank}", "json_equal") or 0.0)
     enough = best

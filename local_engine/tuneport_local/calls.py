@@ -24,9 +24,16 @@ def read_calls(text: str, names: Collection[str]) -> tuple[str, list[dict[str, A
     if not names:
         return text, []
     stripped = text.strip()
-    if found := _TAGGED.findall(text):
-        calls = [call for part in found for call in _calls(part)]
-        return (_TAGGED.sub("", text).strip(), _numbered(calls)) if calls else (text, [])
+    calls: list[dict[str, Any]] = []
+
+    def taken(found: re.Match[str]) -> str:
+        part = _calls(found[1])
+        calls.extend(part)
+        return "" if part else found[0]
+
+    rest = _TAGGED.sub(taken, text)
+    if calls:
+        return rest.strip(), _numbered(calls)
     before, mark, rest = text.partition(_MARK)
     if mark and (calls := _calls(rest)):
         return before.strip(), _numbered(calls)
@@ -39,7 +46,7 @@ def read_calls(text: str, names: Collection[str]) -> tuple[str, list[dict[str, A
 
 def _calls(text: str) -> list[dict[str, Any]]:
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_constant=_refused)  # Python also reads NaN, which is no JSON
     except (ValueError, RecursionError):
         return []
     found: list[dict[str, Any]] = []
@@ -51,6 +58,10 @@ def _calls(text: str) -> list[dict[str, Any]]:
             return []
         found.append({"name": call["name"], "arguments": arguments})
     return found
+
+
+def _refused(constant: str) -> Any:
+    raise ValueError(f"{constant} is not JSON")
 
 
 def _numbered(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:

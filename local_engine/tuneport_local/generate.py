@@ -193,7 +193,8 @@ def _likelihood(model: Any, chat: Any, asked: dict[str, Any]) -> tuple[float, in
 
 
 def _write(out: IO[str], message: dict[str, Any]) -> None:
-    out.write(json.dumps(message, ensure_ascii=False) + "\n")
+    # All in ASCII: a model may write half a surrogate pair as an escape of its JSON, and no encoding holds one.
+    out.write(json.dumps(message) + "\n")
     out.flush()
 
 

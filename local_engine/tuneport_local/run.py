@@ -77,7 +77,7 @@ def train(path: Path, *, attempt: int = 1, stop: Stop | None = None) -> RunRepor
     """
     from transformers import set_seed
 
-    from tuneport_local import artifacts, checkpoint, models, score
+    from tuneport_local import artifacts, checkpoint, forgetting, models, score
     from tuneport_local.objectives import sft
     from tuneport_local.provenance import peak_memory, provenance_of
 
@@ -131,6 +131,10 @@ def train(path: Path, *, attempt: int = 1, stop: Stop | None = None) -> RunRepor
         job.warn(left)
     if test and not (path / files.BASE_SCORES).exists():
         score_test(model, "base", path / files.BASE_SCORES)
+    bf16 = config.precision == "bf16"
+    general = forgetting.general_loss(model, chat, bf16=bf16)
+    if general.words:
+        job.emit(general.words)
     model = models.attach(model, method)
     initial: Path | None = None
     if artifacts.changes_base(method):
@@ -157,9 +161,10 @@ def train(path: Path, *, attempt: int = 1, stop: Stop | None = None) -> RunRepor
     fingerprint = models.fingerprint(base)
     kind: Literal["adapter", "full"] = "full" if isinstance(method, Full) else "adapter"
     scores: TestScores | None = None
+    metrics = _metrics(outcome)
     with checkpoint.writing(path / files.ARTIFACTS) as part:
         artifacts.save_model(part, outcome.model, chat, method, config, initial)
-        probe, bf16 = max(examples["train"], key=lambda e: len(e.input_ids)), config.precision == "bf16"
+        probe = max(examples["train"], key=lambda e: len(e.input_ids))
         trained = artifacts.logits(outcome.model, probe, chat.pad_token_id, bf16=bf16)
         # From here on it is the artifact that is looked at, loaded afresh: what is scored is what will be served. The
         # trained model goes first, so that there is never room needed for two.
@@ -173,6 +178,14 @@ def train(path: Path, *, attempt: int = 1, stop: Stop | None = None) -> RunRepor
             score_test(reloaded, "tuned", path / files.TUNED_SCORES)
             before, after = score.read(path / files.BASE_SCORES), score.read(path / files.TUNED_SCORES)
             scores = score.compare(before, after, score.decoding(reloaded, chat, config))
+        if not general.words:
+            after_all = forgetting.general_loss(reloaded, chat, bf16=bf16)
+            verdict = forgetting.compare(general, after_all, int(reloaded.config.get_text_config().vocab_size))
+            metrics.update(verdict.metrics)
+            if verdict.warning:
+                job.warn(verdict.warning)
+            elif verdict.note:
+                job.emit(verdict.note)
         card = artifacts.model_card(
             config,
             kind=kind,
@@ -188,7 +201,7 @@ def train(path: Path, *, attempt: int = 1, stop: Stop | None = None) -> RunRepor
 
     report = RunReport(
         kind=kind,
-        metrics=_metrics(outcome),
+        metrics=metrics,
         curve=outcome.curve(),
         checkpoints=outcome.checkpoints,
         ledger=totals,

@@ -17,6 +17,7 @@ from tuneport.dataset.checks.base import Target
 from tuneport.dataset.issues import Issue
 from tuneport.methods import Method
 from tuneport.result import Checkpoint, FineTuneResult, HyperparameterNote, Message
+from tuneport.scoring.harness import HarnessScores
 from tuneport.spec import FineTuneSpec, Hyperparameters
 from tuneport.status import Event, JobStatus
 
@@ -233,6 +234,49 @@ class CleansUp(Protocol):
 class OpensModels(Protocol):
     def open_model(self, model: str, options: Mapping[str, Any] | None = None) -> ChatSession:
         """Answers messages; also for models that no job made. `model` is what follows "<backend>:"; `options` say where."""
+        ...
+
+
+@runtime_checkable
+class MeasuresGeneral(Protocol):
+    def harness(
+        self,
+        model: str,
+        tasks: Sequence[str],
+        *,
+        include_path: Path | None = None,
+        limit: int | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> HarnessScores:
+        """A model's scores by document on tasks of lm-evaluation-harness. `model` and `options` as in `open_model`.
+
+        `include_path`: a folder of task files, beside the harness's own. `limit`: the first documents of each task alone.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Import:
+    """Weights of one's own on their way to be a model of the provider's. `name` is the provider's, for the next look."""
+
+    name: str
+    status: Literal["importing", "ready", "failed"]
+    model: str = ""  # what `open_model` is asked for, once it is ready
+    reason: str | None = None  # of a failure
+    detail: str = ""  # what it costs while it is kept
+
+
+@runtime_checkable
+class ImportsModels(Protocol):
+    """A model that was trained elsewhere, brought to the provider; no job is needed. `options` are the backend's own."""
+
+    def import_model(self, source: str, name: str, options: Mapping[str, Any]) -> Import:
+        """Begin. `source`: a local folder, which is uploaded, or the provider's own address of one. `name` makes it one import,
+        however often it is asked for. ModelError for a folder that holds no such model."""
+        ...
+
+    def imported(self, name: str, options: Mapping[str, Any]) -> Import:
+        """How it stands; `name` is `Import.name`."""
         ...
 
 

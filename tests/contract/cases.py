@@ -42,6 +42,7 @@ class Hosted:
     model: ClassVar[str]
     create: ClassVar[str] = "jobs.create"
     looks: ClassVar[Sequence[str]] = ("jobs.retrieve", "jobs.list")
+    upload: ClassVar[str | None] = "files.create"
     states: ClassVar[Sequence[JobStatus]] = (VALIDATING, QUEUED, RUNNING)
     credentials: ClassVar[Sequence[str]] = ()
     # A day on which the provider still takes jobs for this model, whatever day it is here.
@@ -53,10 +54,15 @@ class Hosted:
 
     def __init__(self, folder: Path, **given: Any) -> None:
         self.rows: Sequence[Mapping[str, Any]] = chat_rows()
-        self.simulator = self.simulate(**given).start()
+        self.says: Any = None  # by every model, before what it has learnt
+        self.simulator = self.simulate(answer=lambda model, turns: self.says, **given).start()
         self.failing: dict[str, Any] | None = None
 
     def simulate(self, **given: Any) -> Any:
+        raise NotImplementedError
+
+    def calls(self, call: Mapping[str, Any]) -> Any:
+        """An answer that calls a tool, as the provider's models say it: `call` has an id, a name and arguments."""
         raise NotImplementedError
 
     def environment(self) -> Mapping[str, str]:
@@ -105,6 +111,10 @@ class OpenAICase(Hosted):
 
         return OpenAISimulator(service=cast("Any", self.name), **given)
 
+    def calls(self, call: Mapping[str, Any]) -> Any:
+        function = {"name": call["name"], "arguments": json.dumps(call["arguments"])}
+        return {"tool_calls": [{"id": call["id"], "type": "function", "function": function}]}
+
 
 class _NamesFiles(OpenAICase):
     """Services that keep no metadata: a job's tag is in the name of the file that it trains on."""
@@ -121,11 +131,7 @@ class _NamesFiles(OpenAICase):
 class AzureCase(_NamesFiles):
     name = "azure"
     model = "azure:gpt-4.1-mini-2025-04-14"
-    credentials = ("AZURE_OPENAI_API_KEY",)
-
-    def deploy(self, model: str) -> None:
-        """What Azure's control plane does, and the backend declares that it does not."""
-        self.simulator.deploy(model, model)
+    credentials = ("AZURE_OPENAI_API_KEY", "AZURE_MANAGEMENT_TOKEN")
 
 
 class BedrockOpenAICase(_NamesFiles):
@@ -136,7 +142,7 @@ class BedrockOpenAICase(_NamesFiles):
     answer = "4"
 
     def __init__(self, folder: Path, **given: Any) -> None:
-        super().__init__(folder, models={self.model.partition(":")[2]: ["reinforcement"]}, **given)
+        super().__init__(folder, **given)
         self.rows = [
             {"messages": [{"role": "user", "content": f"What is {n} + 1?"}], "reference_answer": str(n + 1)}
             for n in range(100)
@@ -148,6 +154,7 @@ class BedrockCase(Hosted):
     name = "bedrock"
     model = "bedrock:amazon.nova-lite-v1:0:300k"
     looks = ("jobs.get", "jobs.list")
+    upload = "s3.put"
     states = (VALIDATING, PREPARING, RUNNING)
     credentials = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     pace = 20.0
@@ -157,11 +164,15 @@ class BedrockCase(Hosted):
 
         return BedrockSimulator(**given)
 
+    def calls(self, call: Mapping[str, Any]) -> Any:
+        return [{"toolUse": {"toolUseId": call["id"], "name": call["name"], "input": call["arguments"]}}]
+
 
 class VertexCase(Hosted):
     name = "vertex"
     model = "vertex:gemini-3.5-flash"
     looks = ("jobs.get", "jobs.list")
+    upload = None  # Google's own library repeats an upload by its own backoff, for two minutes, before we hear of it
     states = (QUEUED, VALIDATING, RUNNING)
     # Google's libraries are shown a token of no account on loopback: without the stand-in they need a real one.
     credentials = ("GOOGLE_APPLICATION_CREDENTIALS", "TUNEPORT_VERTEX_BASE_URL", "GOOGLE_VERTEX_BASE_URL")
@@ -171,6 +182,9 @@ class VertexCase(Hosted):
         from tuneport_backends.simulators.vertex import VertexSimulator
 
         return VertexSimulator(**given)
+
+    def calls(self, call: Mapping[str, Any]) -> Any:
+        return [{"functionCall": {"name": call["name"], "args": call["arguments"]}}]
 
 
 class LocalCase:

@@ -5,6 +5,7 @@ Sleeping is the simulator's time here (`slept`): the job layer's pauses and wind
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 import time
@@ -12,11 +13,17 @@ from typing import Any
 
 import pytest
 from tests.contract.case import Faulty
-from tests.contract.cases import CASES, PLUGIN, known
+from tests.contract.cases import CASES, PLUGIN, Hosted, known
 from tests.contract.world import World
 
 from tuneport import FineTuneJob, job, registry
-from tuneport.errors import JobError, RateLimitedError, SubmitUnknownError, TuneportError, UnavailableError
+from tuneport.errors import (
+    JobError,
+    RateLimitedError,
+    SubmitUnknownError,
+    TuneportError,
+    UnavailableError,
+)
 from tuneport.status import JobStatus
 
 pytestmark = pytest.mark.slow
@@ -97,6 +104,69 @@ def test_an_upload_or_a_look_that_fails_for_a_while_is_asked_again(world: World,
     before = world.case.made()
     assert world.finish(made).job_id == made.id
     assert world.case.made() == before
+
+
+@pytest.fixture
+def quick(slept: Slept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Left to itself, the job layer would ask again much sooner than the provider says below."""
+    monkeypatch.setenv("TUNEPORT_POLL_SECONDS", "0.02")
+
+
+AFTER = 0.4  # seconds: the SDKs' own tries really wait them
+
+
+def waited(case: Hosted, *operations: str) -> int:
+    """How often one of these was refused with 429 and asked again later: each time, not before the provider had said."""
+    entries = [entry for entry in case.simulator.log if entry.operation in operations]
+    pauses = [
+        later.at - earlier.at
+        for earlier, later in itertools.pairwise(entries)
+        if earlier.status == 429
+        and later.at > earlier.at  # an SDK's own tries are all at once by the simulator's clock
+    ]
+    assert all(pause >= AFTER - 1e-6 for pause in pauses), pauses
+    return len(pauses)
+
+
+@behaviour("faults")
+def test_a_look_is_not_repeated_sooner_than_the_provider_says(world: World, faulty: Faulty, quick: None) -> None:
+    if not isinstance(faulty, Hosted):
+        pytest.skip("it knows no Retry-After")
+    made = world.create()
+    met = waited(faulty, *faulty.looks)
+    faulty.advance(5000)  # it has ended: the first look that is answered is the last
+    for look in faulty.looks:
+        faulty.fault(on=look, do="status", status=429, retry_after=AFTER, times=8)
+    assert made.wait().job_id == made.id
+    assert waited(faulty, *faulty.looks) > met
+
+
+@behaviour("faults")
+def test_an_upload_is_not_repeated_sooner_than_the_provider_says(world: World, faulty: Faulty, quick: None) -> None:
+    if not isinstance(faulty, Hosted) or faulty.upload is None:
+        pytest.skip("no Retry-After of an upload comes to us")
+    before, met = world.case.made(), waited(faulty, faulty.upload)
+    faulty.fault(on=faulty.upload, do="status", status=429, retry_after=AFTER, times=5)
+    made = world.create()
+    assert waited(faulty, faulty.upload) > met
+    assert world.case.made() == before + 1
+    made.cancel()
+
+
+@behaviour("faults")
+def test_a_burst_of_refused_creates_ends_in_one_job(world: World, faulty: Faulty, quick: None) -> None:
+    if not isinstance(faulty, Hosted):
+        pytest.skip("it knows no Retry-After")
+    before, met = world.case.made(), waited(faulty, faulty.create)
+    sent = len(faulty.simulator.requests(faulty.create))
+    faulty.fault(on=faulty.create, do="status", status=429, retry_after=AFTER, times=2)
+    made = world.create()
+    *refused, last = faulty.simulator.requests(faulty.create)[sent:]
+    assert ([entry.status for entry in refused], last.status in {200, 201}) == ([429, 429], True)
+    assert waited(faulty, faulty.create) == met + 2
+    assert world.case.made() == before + 1
+    assert world.case.jobs(made.record.tag) == 1
+    made.cancel()
 
 
 @behaviour("faults")

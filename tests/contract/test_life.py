@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 from tests.contract.case import Faulty
+from tests.contract.cases import AzureCase, Hosted
 from tests.contract.world import World
 
 from tuneport import FineTuneJob, Hyperparameters, registry
@@ -308,11 +310,7 @@ def test_the_tuned_model_answers_as_it_was_taught(world: World, done: FineTuneJo
     backend, model = registry.get(world.name), done.result().model
     messages = [{"role": "user", "content": world.case.question}]
     deploying = isinstance(backend, Deploys) and backend.capabilities().features["deploy"] is None
-    if getattr(world.case, "deploy", None) is not None:
-        with pytest.raises(NotDeployedError):
-            model.chat(messages)
-        world.case.deploy(model.model)  # type: ignore[attr-defined]
-    elif deploying:
+    if deploying:
         stood = [one.name for one in done.deployments()]
         if not stood:
             with pytest.raises(NotDeployedError):
@@ -340,6 +338,39 @@ def test_the_tuned_model_answers_as_it_was_taught(world: World, done: FineTuneJo
                 break
             world.case.step()
         assert done.deployments() == []
+
+
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "description": "The weather in a city.",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    },
+}
+
+
+@behaviour("chat")
+def test_a_call_of_a_tool_is_one_and_its_result_goes_back(world: World) -> None:
+    world.declared("chat")
+    case = world.case
+    if not isinstance(case, Hosted):
+        pytest.skip("its model cannot be told to call a tool")
+    if isinstance(case, AzureCase):
+        case.simulator.deploy(case.model.partition(":")[2], case.model.partition(":")[2])
+    session = registry.open_model(case.model)
+    turns: list[dict[str, Any]] = [{"role": "user", "content": "How is the weather in Rome?"}]
+    case.says = case.calls({"id": "call_1", "name": "weather", "arguments": {"city": "Rome"}})
+    called = session.chat(turns, tools=[TOOL])
+    (call,) = called.tool_calls
+    assert (called.content, called.finish_reason, call["type"]) == ("", "stop", "function")
+    assert call["id"]
+    assert (call["function"]["name"], json.loads(call["function"]["arguments"])) == ("weather", {"city": "Rome"})
+    turns.append({"role": "assistant", "content": None, "tool_calls": called.tool_calls})
+    turns.append({"role": "tool", "tool_call_id": call["id"], "content": "sunny"})
+    case.says = "It is sunny."
+    said = session.chat(turns, tools=[TOOL])
+    assert (said.content, said.tool_calls) == ("It is sunny.", [])
 
 
 @behaviour("remove")

@@ -34,7 +34,7 @@ class Simulator(ABC):
         self.faults.demand(self.operations, self.name)
         self._address = address
         self._server: Server | None = None
-        self._log = Log()
+        self._log = Log(self.clock)
 
     @abstractmethod
     def _serve(self, address: tuple[str, int]) -> Server: ...

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
 
+from tuneport_backends.simulators.bedrock_rows import Taught
 from tuneport_backends.simulators.bedrock_wire import Row, inner
 
 _MOST_STEPS = 2000  # rows of a CSV; more steps are thinned
@@ -40,7 +41,7 @@ class Job:
     moment: Callable[[float], datetime]
     timing: Timing
     region: str
-    learnt: dict[str, str] = field(default_factory=dict[str, str])
+    learnt: dict[str, Taught] = field(default_factory=dict[str, Taught])
     rows: int = 0
     refused: str | None = None
     fails: str | None = None

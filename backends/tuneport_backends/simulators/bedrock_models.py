@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import cast
+from typing import Any, cast
 
 from tuneport_backends.simulators.bedrock_jobs import stamp
-from tuneport_backends.simulators.bedrock_rows import key, said
+from tuneport_backends.simulators.bedrock_rows import Taught, key, said
 from tuneport_backends.simulators.bedrock_s3 import S3Refusal
 from tuneport_backends.simulators.bedrock_state import ACCOUNT, TUNABLE, Standing, State, new_id, page
 from tuneport_backends.simulators.bedrock_wire import Refusal, Row, inner, invalid, missing
@@ -100,6 +101,11 @@ def take_down(state: State, name: str) -> Row:
 
 def import_model(state: State, asked: Row, region: str) -> Row:
     source = str(asked["modelDataSource"]["s3DataSource"]["s3Uri"])
+    for item in state.imports:
+        if item["asked"]["jobName"] == asked["jobName"]:
+            if item["asked"] == asked and "clientRequestToken" in asked:
+                return {"jobArn": item["arn"]}
+            raise Refusal(400, "ConflictException", f"The job name {asked['jobName']} is already in use.")
     try:
         names = [name.rpartition("/")[2] for name, _ in state.s3.read(source)]
     except S3Refusal as error:
@@ -159,21 +165,26 @@ def converse(state: State, asked: Row, region: str) -> Row:
     elif answer is None:
         texts = [said(turn["content"]) for turn in turns]
         answer = (taught or {}).get(key(system, texts), TUNED_ELSE)
+    if not isinstance(answer, str):
+        return _replied(answer, "tool_use", len(json.dumps(turns).split()), len(json.dumps(answer).split()))
     words, most = answer.split(), inner(asked, "inferenceConfig").get("maxTokens")
     cut = most is not None and len(words) > int(most)
     read = len(json.dumps(turns).split())
     written = int(most) if cut and most is not None else len(words)
+    text = " ".join(words[:written]) if cut else answer
+    return _replied([{"text": text}], "max_tokens" if cut else "end_turn", read, written)
+
+
+def _replied(content: Sequence[Mapping[str, Any]], reason: str, read: int, written: int) -> Row:
     return {
-        "output": {
-            "message": {"role": "assistant", "content": [{"text": " ".join(words[:written]) if cut else answer}]}
-        },
-        "stopReason": "max_tokens" if cut else "end_turn",
+        "output": {"message": {"role": "assistant", "content": [*content]}},
+        "stopReason": reason,
         "usage": {"inputTokens": read, "outputTokens": written, "totalTokens": read + written},
         "metrics": {"latencyMs": 12},
     }
 
 
-def _asked(state: State, model: str, region: str) -> dict[str, str] | None:
+def _asked(state: State, model: str, region: str) -> Mapping[str, Taught] | None:
     """What the model was taught; None for a base model. Refusal for one that cannot be asked."""
     if ":custom-model/" in model:
         raise invalid("Invocation of a custom model ARN isn't supported. Deploy the model and use the deployment.")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 Row = dict[str, Any]
+Taught = str | list[Row]  # an answer: a text, or the blocks of one that uses tools
 _FORBIDDEN = (
     *("System:", "SYSTEM:", "User:", "USER:", "Bot:", "BOT:", "Assistant:", "ASSISTANT:", "Thought:", "[EOS]"),
     *("<image>", "<video>"),
@@ -41,11 +42,11 @@ def rules_for(model: str) -> Rules:
     return Rules("converse", 1, 10_000)
 
 
-def learnt(raw: bytes, model: str, kind: str, *, training: bool = True) -> list[tuple[str, str]]:
+def learnt(raw: bytes, model: str, kind: str, *, training: bool = True) -> list[tuple[str, Taught]]:
     """What the file teaches: pairs of a question (`key`) and its answer. Refused for a file that is not taken."""
     rules = rules_for(model)
     least, most = (100, 20_000) if kind == "REINFORCEMENT_FINE_TUNING" else (rules.least, rules.most)
-    pairs: list[tuple[str, str]] = []
+    pairs: list[tuple[str, Taught]] = []
     count = 0
     for number, row in _rows(raw):
         count += 1
@@ -96,7 +97,7 @@ def _rows(raw: bytes) -> Iterator[tuple[int, Row]]:
         yield number, cast("Row", row)
 
 
-def _converse(row: Row, number: int, *, nova: bool, answered: bool) -> tuple[str, str]:
+def _converse(row: Row, number: int, *, nova: bool, answered: bool) -> tuple[str, Taught]:
     _keys(row, {"schemaVersion", "messages"}, {"system"} if nova else {"system", "toolConfig"}, number)
     if row["schemaVersion"] != "bedrock-conversation-2024":
         raise Refused(f"Record {number}: schemaVersion {row['schemaVersion']!r} is not supported.")
@@ -120,7 +121,9 @@ def _converse(row: Row, number: int, *, nova: bool, answered: bool) -> tuple[str
                     raise Refused(f"Record {number}: images stand in user turns, at most {_MOST_IMAGES}.")
         if nova and (found := next((word for word in _FORBIDDEN if word in said(content)), None)):
             raise Refused(f"Record {number}: {found!r} is a reserved keyword.")
-    return _pair(said(system) if system else "", [(turn["role"], said(turn["content"])) for turn in turns])
+    asked, answer = _pair(said(system) if system else "", [(turn["role"], said(turn["content"])) for turn in turns])
+    uses = turns[-1]["role"] == "assistant" and any("toolUse" in block for block in turns[-1]["content"])
+    return asked, turns[-1]["content"] if uses else answer
 
 
 def _claude(row: Row, number: int) -> tuple[str, str]:

@@ -47,7 +47,8 @@ _HYPERPARAMETERS: Mapping[str, tuple[tuple[str, float, float, bool], ...]] = {
     ),
     "meta.": (("epochCount", 1, 10, True), ("batchSize", 1, 1, True), ("learningRate", 5e-6, 0.1, False)),
 }
-Answer = Callable[[str, Sequence[Mapping[str, Any]]], str | None]
+# A text, or the blocks of an answer, as [{"toolUse": {...}}].
+Answer = Callable[[str, Sequence[Mapping[str, Any]]], str | Sequence[Mapping[str, Any]] | None]
 
 
 @dataclass

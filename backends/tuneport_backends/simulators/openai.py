@@ -20,6 +20,7 @@ from typing import Any
 from tuneport_backends.simulators.base import Simulator
 from tuneport_backends.simulators.clock import Clock
 from tuneport_backends.simulators.faults import Fault, Faults
+from tuneport_backends.simulators.openai_azure import MANAGEMENT, PLACE, Standing
 from tuneport_backends.simulators.openai_http import ROUTES, Server
 from tuneport_backends.simulators.openai_jobs import Timing
 from tuneport_backends.simulators.openai_state import TUNABLE, Answer, Service, State
@@ -79,7 +80,13 @@ class OpenAISimulator(Simulator):
 
     def _variables(self) -> Mapping[str, str]:
         if self.service == "azure":
-            return {"AZURE_OPENAI_ENDPOINT": self.url, "AZURE_OPENAI_API_KEY": self._key}
+            return {
+                "AZURE_OPENAI_ENDPOINT": self.url,
+                "AZURE_OPENAI_API_KEY": self._key,
+                "TUNEPORT_AZURE_MANAGEMENT_URL": self.url,
+                "AZURE_MANAGEMENT_TOKEN": MANAGEMENT,
+                **PLACE,
+            }
         if self.service == "bedrock-openai":
             return {
                 "AWS_BEDROCK_BASE_URL": self.url,
@@ -100,6 +107,7 @@ class OpenAISimulator(Simulator):
             return {name: file.content for name, file in self._state.files.held.items()}
 
     def deploy(self, name: str, model: str) -> None:
-        """Azure: what its control plane would do. Chat then knows `name`."""
+        """Azure: a deployment of any model that stands at once, as if it had been made before. Chat then knows `name`."""
         with self._state.lock:
-            self._state.deployments[name] = model
+            now = self.clock.seconds()
+            self._state.deployments[name] = Standing(name, model, "Standard", 1, now - self._state.timing.deploying)

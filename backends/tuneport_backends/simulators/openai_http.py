@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tuneport_backends.simulators import openai_azure as azure
 from tuneport_backends.simulators import wire
 from tuneport_backends.simulators.faults import Fault, Faults
 from tuneport_backends.simulators.openai_requests import Part, Refusal
@@ -38,6 +39,10 @@ _TABLE: list[tuple[str, str, str, Callable[[State, Request], Any]]] = [
     ("DELETE", f"/models/{_ID}", "models.delete", lambda s, r: s.delete_model(r.args[0])),
     ("POST", "/chat/completions", "chat", lambda s, r: s.chat(r.body)),
     ("POST", f"/deployments/{_ID}/chat/completions", "chat", lambda s, r: s.chat(r.body, r.args[0])),
+    ("GET", azure.ACCOUNT, "deployments.list", azure.listed),
+    ("PUT", f"{azure.ACCOUNT}/{_ID}", "deployments.create", azure.create),
+    ("GET", f"{azure.ACCOUNT}/{_ID}", "deployments.get", azure.get),
+    ("DELETE", f"{azure.ACCOUNT}/{_ID}", "deployments.delete", azure.delete),
 ]
 ROUTES = Routes(_TABLE)
 _USUAL: Mapping[int, tuple[str, str, str | None]] = {  # status: message, type, code
@@ -63,6 +68,7 @@ class Server(wire.Server):
         super().__init__(address, log, faults, state.lock)
         self.state = state
         self.key = key
+        self.management = azure.MANAGEMENT
 
     def route(self, request: Request) -> None:
         request.path = _PREFIX.sub("", request.path)
@@ -80,6 +86,10 @@ class Server(wire.Server):
         }
 
     def admit(self, request: Request) -> None:
+        if request.operation.startswith("deployments."):
+            if request.bearer != self.management:
+                raise Refusal(401, "The access token is missing or invalid.", code="InvalidAuthenticationToken")
+            return
         if self.key not in {request.bearer, request.headers.get("api-key")}:
             raise _usual(401, request.operation)
 
@@ -90,7 +100,8 @@ class Server(wire.Server):
     def answer(self, request: Request) -> Reply:
         if request.do is None:
             raise Refusal(404, f"Invalid URL ({request.method} {request.path})", code="unknown_url")
-        return Reply(200, request.do(self.state, request))
+        made = request.do(self.state, request)
+        return made if isinstance(made, Reply) else Reply(200, made)
 
     def identity(self) -> Mapping[str, str]:
         return {"x-request-id": f"req_{uuid.uuid4().hex}"}

@@ -23,6 +23,7 @@ class Timing:
     step: float = 1.0
     pausing: float = 5.0
     cancelling: float = 0.0  # how long a cancelled job goes on before it says so
+    deploying: float = 60.0  # Azure's
 
 
 @dataclass(frozen=True)

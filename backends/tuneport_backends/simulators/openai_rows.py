@@ -249,9 +249,9 @@ def _images(turn: Mapping[str, Any]) -> int:
 # What a tuned model has learnt from the rows
 
 
-def lessons(rows: Sequence[Mapping[str, Any]], method: str) -> dict[str, str]:
+def lessons(rows: Sequence[Mapping[str, Any]], method: str) -> dict[str, str | Row]:
     """Prompt (see `prompt_key`) to answer: the last answer of a conversation, or the preferred one."""
-    learnt: dict[str, str] = {}
+    learnt: dict[str, str | Row] = {}
     for row in rows:
         if method == "dpo":
             learnt[prompt_key(row["input"]["messages"])] = answer_of(row["preferred_output"][0])
@@ -270,11 +270,14 @@ def prompt_key(messages: Any) -> str:
     return json.dumps([[turn.get("role"), turn.get("content")] for turn in turns], sort_keys=True)
 
 
-def answer_of(turn: Mapping[str, Any]) -> str:
+def answer_of(turn: Mapping[str, Any]) -> str | Row:
+    """A text; where the turn calls tools, what of a message says so."""
     content = turn.get("content")
+    if turn.get("tool_calls"):
+        return {"content": content, "tool_calls": turn["tool_calls"]}
     if isinstance(content, str):
         return content
     if isinstance(content, list):
         parts = cast("list[Any]", content)
         return "".join(str(cast("Row", part).get("text", "")) for part in parts if isinstance(part, dict))
-    return json.dumps({"tool_calls": turn.get("tool_calls")})
+    return ""

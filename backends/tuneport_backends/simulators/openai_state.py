@@ -12,13 +12,15 @@ from tuneport_backends.simulators import openai_requests as requests
 from tuneport_backends.simulators import openai_rows as rows
 from tuneport_backends.simulators.clock import Clock
 from tuneport_backends.simulators.faults import Faults
+from tuneport_backends.simulators.openai_azure import Standing, stands
 from tuneport_backends.simulators.openai_filestore import Files, new_id, only, page
 from tuneport_backends.simulators.openai_jobs import Job, Timing
 from tuneport_backends.simulators.openai_requests import Refusal
 from tuneport_backends.simulators.openai_rows import Row
 
 Service = Literal["openai", "azure", "bedrock-openai"]
-Answer = Callable[[str, Sequence[Mapping[str, Any]]], str | None]
+# A text, or fields of a message, as {"tool_calls": [...]}.
+Answer = Callable[[str, Sequence[Mapping[str, Any]]], str | Mapping[str, Any] | None]
 ORGANIZATION = "tuneport-simulator"
 UNLEARNT = "I was tuned on other questions."
 BASE = "I am a base model, and have been tuned on nothing."
@@ -69,7 +71,7 @@ class State:
     lock: threading.RLock = field(default_factory=threading.RLock)
     jobs: dict[str, Job] = field(default_factory=dict[str, Job])
     deleted_models: set[str] = field(default_factory=set[str])
-    deployments: dict[str, str] = field(default_factory=dict[str, str])
+    deployments: dict[str, Standing] = field(default_factory=dict[str, Standing])  # Azure's
 
     def __post_init__(self) -> None:
         self.epoch = self.clock.now().timestamp() - self.clock.seconds()
@@ -259,7 +261,9 @@ class State:
         said = self.answer(model, given["messages"]) if self.answer is not None else None
         if said is None:
             said = BASE if learnt is None else _recalled(learnt, given["messages"])
-        words = said.split(" ")
+        message: Row = {"content": said} if isinstance(said, str) else {"content": None, **said}
+        calls = bool(message.get("tool_calls"))
+        words = str(message["content"] or "").split(" ")
         most = given.get("max_completion_tokens") or given.get("max_tokens") or len(words)
         cut = len(words) > most
         asked = sum(len(str(turn.get("content"))) // 4 + 3 for turn in given["messages"])
@@ -272,9 +276,14 @@ class State:
             "choices": [
                 {
                     "index": 0,
-                    "message": {"role": "assistant", "content": " ".join(words[:most]), "refusal": None},
+                    "message": {
+                        "role": "assistant",
+                        "refusal": None,
+                        **message,
+                        **({"content": " ".join(words[:most])} if message["content"] is not None else {}),
+                    },
                     "logprobs": None,
-                    "finish_reason": "length" if cut else "stop",
+                    "finish_reason": "length" if cut else "tool_calls" if calls else "stop",
                 }
             ],
             "usage": {"prompt_tokens": asked, "completion_tokens": written, "total_tokens": asked + written},
@@ -282,14 +291,15 @@ class State:
 
     def _asked_model(self, name: str) -> str:
         if self.service == "azure":
-            if name not in self.deployments:
+            standing = stands(self, name)
+            if standing is None or standing.state(self.clock.seconds(), self.timing.deploying) != "Succeeded":
                 raise Refusal(
                     404,
                     "The API deployment for this resource does not exist. If you created the deployment within the last 5 "
                     "minutes, please wait a moment and try again.",
                     code="DeploymentNotFound",
                 )
-            return self.deployments[name]
+            return standing.model
         checkpoints = {
             str(item["fine_tuned_model_checkpoint"]) for job in self.jobs.values() for item in self._checkpoints(job)
         }
@@ -302,7 +312,7 @@ class State:
             )
         return name
 
-    def _learnt(self, model: str) -> dict[str, str] | None:
+    def _learnt(self, model: str) -> Mapping[str, str | Row] | None:
         for job in self.jobs.values():
             if model == job.model or model.startswith(f"{job.model}:ckpt"):
                 return rows.lessons(job.rows, job.method)
@@ -312,5 +322,5 @@ class State:
         return int(self.epoch + self.clock.seconds())
 
 
-def _recalled(learnt: Mapping[str, str], messages: Sequence[Mapping[str, Any]]) -> str:
+def _recalled(learnt: Mapping[str, str | Row], messages: Sequence[Mapping[str, Any]]) -> str | Row:
     return learnt.get(rows.prompt_key(messages), UNLEARNT)

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tuneport_backends.simulators import vertex_garden as garden
 from tuneport_backends.simulators import wire
 from tuneport_backends.simulators.faults import Fault, Faults
 from tuneport_backends.simulators.vertex_requests import Refusal, usual
@@ -33,6 +34,9 @@ _TABLE: list[tuple[str, str, str, Callable[[State, Request], Any]]] = [
         "endpoints.undeploy",
         lambda s, r: s.undeploy("".join(r.args), r.body),
     ),
+    ("POST", f"{_PARENT}:deploy", "endpoints.deploy", garden.deploy),
+    ("GET", f"{_PARENT}(/operations/[^/:]+)", "operations.get", garden.operation),
+    ("POST", f"{_PARENT}(/endpoints/[^/:]+)/chat/completions", "complete", garden.complete),
     ("GET", f"{_PARENT}(/models/[^/:]+)", "models.get", lambda s, r: s.model("".join(r.args))),
     ("DELETE", f"{_PARENT}(/models/[^/:]+)", "models.delete", lambda s, r: s.delete_model("".join(r.args))),
     ("GET", f"{_BUCKET}", "gcs.bucket", lambda s, r: s.objects.bucket(r.args[0])),

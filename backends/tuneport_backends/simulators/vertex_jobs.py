@@ -38,6 +38,7 @@ class Timing:
     step: float = 1.0
     post_processing: float = 15.0
     cancelling: float = 0.0  # how long a cancelled job goes on before it says so
+    deploying: float = 600.0  # of an open model
 
 
 @dataclass

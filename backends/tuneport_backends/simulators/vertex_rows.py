@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any, Literal, cast
 
 Row = dict[str, Any]
+UNLEARNT = "I was tuned on other questions."
 Kind = Literal["supervised", "preference", "reinforcement", "open"]
 MOST_TOKENS = 131_072
 _KEYS: Mapping[Kind, frozenset[str]] = {
@@ -65,24 +66,24 @@ def read(content: bytes, kind: Kind) -> Read:
     return Read(rows, dropped, tokens)
 
 
-def lessons(rows: Iterable[Row], kind: Kind) -> dict[str, str]:
-    """What the tuned model answers to each prompt of its rows."""
-    learnt: dict[str, str] = {}
+def lessons(rows: Iterable[Row], kind: Kind) -> dict[str, str | list[Row]]:
+    """What the tuned model answers to each prompt of its rows: a text, or parts that call functions."""
+    learnt: dict[str, str | list[Row]] = {}
     for row in rows:
         if kind == "open":
             turns = [cast("Row", turn) for turn in row["messages"]]
             contents = [_open(turn) for turn in turns if turn["role"] != "system"]
             system = next((_open(turn) for turn in turns if turn["role"] == "system"), None)
-            learnt[prompt_key(contents[:-1], system)] = _words(contents[-1])
+            learnt[prompt_key(contents[:-1], system)] = _answer(contents[-1])
             continue
         contents, system = cast("list[Row]", row["contents"]), row.get("systemInstruction")
         if kind == "supervised":
             for index, turn in enumerate(contents):
                 if turn.get("role") == "model":
-                    learnt[prompt_key(contents[:index], system)] = _words(turn)
+                    learnt[prompt_key(contents[:index], system)] = _answer(turn)
         elif kind == "preference":
             best = max(cast("list[Row]", row["completions"]), key=lambda item: float(item["score"]))
-            learnt[prompt_key(contents, system)] = _words(best["completion"])
+            learnt[prompt_key(contents, system)] = _answer(best["completion"])
         else:
             references = cast("Row", row["references"])
             answer = (
@@ -92,10 +93,22 @@ def lessons(rows: Iterable[Row], kind: Kind) -> dict[str, str]:
     return learnt
 
 
+def open_key(messages: Iterable[Mapping[str, Any]]) -> str:
+    """`prompt_key` of OpenAI's messages, as an open model is tuned on and asked with."""
+    turns = [cast("Row", {"role": "user", **turn, "content": str(turn.get("content") or "")}) for turn in messages]
+    system = next((_open(turn) for turn in turns if turn["role"] == "system"), None)
+    return prompt_key([_open(turn) for turn in turns if turn["role"] != "system"], system)
+
+
 def prompt_key(contents: Iterable[Mapping[str, Any]], system: Any) -> str:
     turns = [["system", _words(cast("Row", system))]] if isinstance(system, dict) else []
     turns += [[str(turn.get("role") or "user"), _words(turn)] for turn in contents]
     return json.dumps(turns, ensure_ascii=False)
+
+
+def _answer(turn: Mapping[str, Any]) -> str | list[Row]:
+    parts = [_camel(part) for part in cast("list[Row]", turn.get("parts") or [])]
+    return parts if any("functionCall" in part for part in parts) else _words(turn)
 
 
 def _words(turn: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -14,12 +15,15 @@ from tuneport_backends.simulators import vertex_requests as requests
 from tuneport_backends.simulators import vertex_rows as rows
 from tuneport_backends.simulators.clock import Clock
 from tuneport_backends.simulators.faults import Faults
+from tuneport_backends.simulators.vertex_garden import Standing
 from tuneport_backends.simulators.vertex_gcs import Objects
 from tuneport_backends.simulators.vertex_jobs import ENDED, SPECS, Job, Timing
 from tuneport_backends.simulators.vertex_requests import Refusal, Row, inner
 
-Answer = Callable[[str, Sequence[Mapping[str, Any]]], str | None]
-UNLEARNT = "I was tuned on other questions."
+# A text, or the parts of an answer, as [{"functionCall": {...}}].
+Answer = Callable[[str, Sequence[Mapping[str, Any]]], str | Sequence[Mapping[str, Any]] | None]
+UNLEARNT = rows.UNLEARNT
+WEIGHTS = ("config.json", "model-00001-of-00001.safetensors", "tokenizer.json")  # of a tuned open model
 BASE = "I am a base model, and have been tuned on nothing."
 _ALL = frozenset({"supervised", "preference", "reinforcement"})
 TUNABLE: dict[str, frozenset[str]] = {
@@ -58,6 +62,8 @@ class State:
     undeployed: set[str] = field(default_factory=set[str])
     deleted: set[str] = field(default_factory=set[str])
     measured: set[str] = field(default_factory=set[str])
+    standing: dict[str, Standing] = field(default_factory=dict[str, Standing])  # open models, by their endpoints
+    uploaded: set[str] = field(default_factory=set[str])  # the models of these
 
     def __post_init__(self) -> None:
         self.start = self.clock.now() - timedelta(seconds=self.clock.seconds())
@@ -65,7 +71,7 @@ class State:
     # Jobs
 
     def create_job(self, parent: str, body: Any) -> Row:
-        location = self._place(parent)
+        location = self.place(parent)
         asked = requests.job(body)
         if location not in self.locations:
             raise Refusal(400, f"Tuning is not supported in the location {location}.", "FAILED_PRECONDITION")
@@ -153,19 +159,25 @@ class State:
             if job.name not in self.measured:  # written once: who deletes it has it gone
                 self.measured.add(job.name)
                 self.objects.put(bucket, name, job.metrics())
+                if job.kind == "open":
+                    bucket, _, name = str(job.asked["outputUri"]).removeprefix("gs://").partition("/")
+                    for file in WEIGHTS:
+                        self.objects.put(
+                            bucket, f"{name.rstrip('/')}/postprocess/node-0/checkpoints/final/{file}", b"{}"
+                        )
         return payload
 
     def job(self, name: str) -> Row:
         return self._payload(self._job(name))
 
     def _job(self, name: str) -> Job:
-        self._place(name)
+        self.place(name)
         if name not in self.jobs:
             raise Refusal(404, f"The TuningJob does not exist: {name}")
         return self.jobs[name]
 
     def list_jobs(self, parent: str, query: Mapping[str, str]) -> Row:
-        self._place(parent)
+        self.place(parent)
         if unknown := set(query) - {"pageSize", "pageToken", "filter", "$alt", "alt"}:
             raise Refusal(
                 400, f'Invalid JSON payload received. Unknown name "{min(unknown)}": Cannot bind query parameter.'
@@ -226,12 +238,15 @@ class State:
         return {name: job for name, job in made.items() if name not in self.deleted}
 
     def endpoint(self, name: str) -> Row:
+        self.place(name)
+        if (standing := self.standing.get(name)) is not None:
+            return standing.payload(self.clock.seconds())
         job = self._endpoint(name)
         deployed = [] if name in self.undeployed else [{"id": f"{name.rpartition('/')[2]}1", "model": f"{job.model}@1"}]
         return {"name": name, "displayName": job.asked.get("tunedModelDisplayName", ""), "deployedModels": deployed}
 
     def _endpoint(self, name: str) -> Job:
-        self._place(name)
+        self.place(name)
         found = self.endpoints().get(name)
         if found is None:
             raise Refusal(404, f"The Endpoint does not exist: {name}")
@@ -241,21 +256,30 @@ class State:
         wanted = inner(body).get("deployedModelId")
         if wanted not in {item["id"] for item in self.endpoint(name)["deployedModels"]}:
             raise Refusal(404, f"DeployedModel {wanted} is not deployed on {name}.")
+        if (standing := self.standing.get(name)) is not None:
+            standing.empty = True
         self.undeployed.add(name)
         return {"name": f"{name}/operations/1", "done": True, "response": {}}
 
     def delete_endpoint(self, name: str) -> Row:
-        if self.endpoint(name)["deployedModels"]:
+        standing = self.standing.get(name)
+        if self.endpoint(name).get("deployedModels") or (
+            standing is not None and standing.coming(self.clock.seconds())
+        ):
             raise Refusal(400, f"Endpoint {name} has deployed or being-deployed models.", "FAILED_PRECONDITION")
+        if standing is not None:
+            del self.standing[name]
         self.deleted.add(name)
         return {"name": f"{name}/operations/2", "done": True, "response": {}}
 
     def model(self, name: str) -> Row:
-        self._place(name)
+        self.place(name)
         plain, now = name.partition("@")[0], self.clock.seconds()
         for job in self.jobs.values():
             if job.model == plain and plain not in self.deleted and job.state(now)[0] == "JOB_STATE_SUCCEEDED":
                 return {"name": plain, "displayName": job.asked.get("tunedModelDisplayName", ""), "versionId": "1"}
+        if plain in self.uploaded and plain not in self.deleted:
+            return {"name": plain, "displayName": plain.rpartition("/")[2], "versionId": "1"}
         raise Refusal(404, f"The Model does not exist: {name}")
 
     def delete_model(self, name: str) -> Row:
@@ -263,6 +287,7 @@ class State:
         standing = [
             point for point, job in self.endpoints().items() if job.model == found and point not in self.undeployed
         ]
+        standing += [name for name, one in self.standing.items() if one.model == found and not one.empty]
         if standing:
             raise Refusal(400, f"The Model is deployed at {standing[0]}.", "FAILED_PRECONDITION")
         self.deleted.add(found)
@@ -272,9 +297,9 @@ class State:
 
     def generate(self, model: str, body: Any) -> Row:
         """`model`: an endpoint's name, or `…/publishers/google/models/<id>`."""
-        self._place(model)
+        self.place(model)
         given = requests.generate(body)
-        learnt: dict[str, str] | None = None
+        learnt: Mapping[str, str | list[Row]] | None = None
         if "/endpoints/" in model:
             job = self._endpoint(model)
             if model in self.undeployed:
@@ -296,14 +321,17 @@ class State:
                 if learnt is None
                 else learnt.get(rows.prompt_key(contents, given.get("systemInstruction")), UNLEARNT)
             )
-        words = said.split(" ")
+        words = said.split(" ") if isinstance(said, str) else [json.dumps(part) for part in said]
         most = config.get("maxOutputTokens") or len(words)
         asked = sum(len(str(content)) // 4 for content in contents)
         written = min(len(words), most)
         return {
             "candidates": [
                 {
-                    "content": {"role": "model", "parts": [{"text": " ".join(words[:most])}]},
+                    "content": {
+                        "role": "model",
+                        "parts": [{"text": " ".join(words[:most])}] if isinstance(said, str) else [*said[:most]],
+                    },
                     "finishReason": "MAX_TOKENS" if len(words) > most else "STOP",
                     "index": 0,
                 }
@@ -326,7 +354,7 @@ class State:
         if base == "gemini-2.5-pro" and config.get("thinkingBudget") == 0:
             raise Refusal(400, "Budget 0 is invalid. This model only works in thinking mode.")
 
-    def _place(self, name: str) -> str:
+    def place(self, name: str) -> str:
         """The location in a resource's name; another's project is refused as the service would."""
         parts = name.split("/")
         if parts[0] != "projects" or len(parts) < 4 or parts[2] != "locations":

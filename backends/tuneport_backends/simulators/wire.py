@@ -19,6 +19,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from tuneport_backends.simulators.clock import Clock
 from tuneport_backends.simulators.faults import Fault, Faults
 
 Row = dict[str, Any]
@@ -27,7 +28,10 @@ UNKNOWN = "unknown"  # what the log calls a request that is no operation; no fau
 
 @dataclass(frozen=True)
 class Entry:
-    """One request as it came and was answered. No header is kept, so no credential is. `status` None: no answer was sent."""
+    """One request as it came and was answered. No header is kept, so no credential is. `status` None: no answer was sent.
+
+    `at`: the second of the simulator's clock.
+    """
 
     operation: str
     method: str
@@ -36,6 +40,7 @@ class Entry:
     body: Any  # the JSON; of a file or an object, what is said of it and its size
     status: int | None
     reply: Any = None
+    at: float = 0.0
 
 
 @dataclass
@@ -86,7 +91,8 @@ Do = Callable[[Any, Request], Any]  # from what a simulator holds and a request 
 class Log:
     """What came, and what went wrong in the simulator itself. Outlives the server, which may be started again."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
         self.entries: list[Entry] = []
         self.failures: list[str] = []
 
@@ -262,7 +268,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _note(self, request: Request, shown: Any, status: int | None, reply: Reply | None) -> None:
         kept = None if reply is None or isinstance(reply.body, bytes) else reply.body
-        entry = Entry(request.operation, self.command, request.path, request.query, shown, status, kept)
+        at = self._server.log.clock.seconds()
+        entry = Entry(request.operation, self.command, request.path, request.query, shown, status, kept, at)
         with self._server.noted:
             self._server.log.entries.append(entry)
 

@@ -40,6 +40,7 @@ _COMMANDS = {
     "chat": "chat:chat",
     "evaluate": "compare:evaluate",
     "compare": "compare:compare",
+    "review": "review:review",
     "simulate": "simulate:simulate",
 }
 

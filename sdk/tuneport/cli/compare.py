@@ -69,6 +69,7 @@ def _options(command: F) -> F:
 
 @click.command(epilog="Example: tuneport compare tp-01j… base few-shot:4 --test test.jsonl --report report.html")
 @click.argument("contenders", nargs=-1, required=True, metavar="CONTENDER…")
+@click.option("--general", is_flag=True, help="Also what each job has forgotten, by the general probe.")
 @click.option("--judge", default=None, metavar="MODEL", help="A model that judges the answers in pairs.")
 @_options
 def compare(contenders: tuple[str, ...], **options: Any) -> int:

@@ -21,6 +21,7 @@ from tuneport.evaluate.answers import Budget, Decoding, Journal, Kept, ask, remo
 from tuneport.evaluate.comparison import Answer, ComparedRow, Comparison, Contender, Judgement, Latency, TestSet
 from tuneport.evaluate.contenders import Contestant, Entrant, enter, read_recorded
 from tuneport.evaluate.costs import money
+from tuneport.evaluate.general import general as forgotten
 from tuneport.evaluate.judge import judge as judged
 from tuneport.evaluate.pricing import Forecast, Rate
 from tuneport.evaluate.questions import Question
@@ -50,6 +51,7 @@ def compare(
     examples: Any = None,
     embed: Callable[[Sequence[str]], Sequence[Sequence[float]]] | None = None,
     judge: str | None = None,
+    general: bool = False,
     prices: Mapping[str, tuple[float, float]] | None = None,
     calls_per_month: int | None = None,
     gpu_per_hour: float | None = None,
@@ -64,6 +66,7 @@ def compare(
     All answer with the same decoding; `max_tokens` None: enough for the longest expected answer. `metrics`: names of `scoring`,
     functions of your own `(answer, expected, row) -> float | bool`, or None for those that fit the rows. `schema`: a JSON
     Schema for the answers. `embed`: texts to vectors, for semantic similarity. `judge`: "<backend>:<model>".
+    `general`: also what each job has forgotten, by the general probe, against what it was tuned from.
 
     Answers are kept as they come: the same call again pays for nothing twice (`fresh`: ask again). `before_spending` is told
     what asking is likely to cost, and may raise; `budget_usd` refuses above it, and stops there. `prices`: US dollars per
@@ -76,6 +79,7 @@ def compare(
     """
     if isinstance(contenders, (str, bytes)):
         raise SpecError(f"contenders is {contenders!r}: give a list, as in [{contenders!r}].")
+    money([], calls_per_month, gpu_per_hour)  # what it cannot reckon with is refused before anything is paid
     asked, test_set, said = _test(contenders, test)
     entrants = enter(contenders, asked, seed=seed, examples=examples)
     for entrant in entrants:
@@ -105,6 +109,18 @@ def compare(
         _contender(entrant, keys[entrant.name], asked, found[entrant.name], rates[entrant.name], gpu_per_hour)
         for entrant in entrants
     ]
+    forgetting = [
+        task.model_copy(update={"contender": keys[entrant.name]})
+        for entrant in entrants
+        if general and entrant.result is not None
+        for task in forgotten(
+            entrant.result,
+            prices={key: value for key, value in (prices or {}).items() if key in {entrant.model, entrant.base_model}},
+            budget_usd=budget_usd,
+            before_spending=before_spending,
+            progress=progress,
+        )
+    ]
     judgements = _judgements(judge, scored.rows, shown, Budget(budget_usd), progress)
     said += _said(shown, test_set)
     return Comparison(
@@ -123,6 +139,7 @@ def compare(
         differences=scored.differences,
         rows=scored.rows,
         confusion=scored.confusion,
+        forgetting=forgetting,
         judgements=judgements,
         money=money(shown, calls_per_month, gpu_per_hour),
         verdict=scores.verdict(scored, shown),
@@ -306,8 +323,8 @@ def _contender(
     if entrant.backend == pricing.LOCAL:
         if gpu_per_hour is not None and latency is not None:
             per_thousand = Cost(
-                estimated=round(gpu_per_hour * latency.mean / 3.6, 6),
-                price_source=f"{latency.mean:.2f} s a call at {gpu_per_hour:g} USD an hour of a device, one call at a time",
+                estimated=round(gpu_per_hour * latency.mean / 3.6 / latency.concurrency, 6),
+                price_source=f"{latency.mean:.2f} s a call, {latency.concurrency} at a time, at {gpu_per_hour:g} USD an hour of a device",
             )
     elif known and answered:
         per_thousand = rate.cost(read or 0, written or 0, times=1000 / len(answered))  # type: ignore[union-attr]

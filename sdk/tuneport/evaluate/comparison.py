@@ -165,6 +165,7 @@ class Forgetting(_Record):
     higher_is_better: bool = True
     rows: int
     fell: bool = Field(default=False, description="worse by an interval that leaves out zero")
+    note: str = Field(default="", description="why it could not be measured, or how: what the figures alone do not say")
 
 
 class Crossing(_Record):
@@ -173,6 +174,9 @@ class Crossing(_Record):
     cheaper_below: str
     cheaper_above: str
     calls: float
+    until: float | None = Field(
+        default=None, description="calls a month up to which that is known: what one device answers"
+    )
 
 
 class Money(_Record):

@@ -1,77 +1,141 @@
-"""The pictures of a comparison as SVG text, as in `pictures`: no script, nothing loaded, every string escaped here.
+"""The pictures of a comparison as SVG text, as in `pictures`: no script, nothing loaded, every string escaped.
 
-A contender is told by its letter and by the form of its mark, so that neither colour nor print decides who is who.
+Each takes its width in pixels and gives "" where there is nothing to draw. A narrow one (a phone) has letters for names.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 
-from tuneport.evaluate.comparison import Comparison, Contender, MetricInfo, Value
+from tuneport.errors import SpecError
+from tuneport.evaluate import costs, words
+from tuneport.evaluate.comparison import Comparison, Contender, Latency, MetricInfo, write_whole
+from tuneport.evaluate.comparison_marks import (
+    NARROW,
+    Spot,
+    dash,
+    decades,
+    ends,
+    fitted,
+    ink,
+    labels,
+    linear,
+    logarithmic,
+    mark,
+    name,
+    opened,
+    polyline,
+    short,
+    sparse,
+    text,
+    told,
+    value_of,
+)
 from tuneport.evaluate.costs import Line
 from tuneport.evaluate.pictures import ticks
-from tuneport.evaluate.words import number, percent, visible
 
-_SHAPES = ("circle", "square", "diamond", "triangle")
-_DASHES = ("", "7 4", "2 4", "10 4 2 4")
 _MOST_POINTS = 400
+_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+_CENT = 0.01
+_CALLS = (1.0, 1e9)  # the longest axis of calls a month
+
+Placed = tuple[int, Contender]  # the place decides the ink and the mark
 
 
-def style(index: int) -> str:
-    """The class of the contender at this place: one of six inks, which repeat with another mark."""
-    return f"c{index % 6}"
+def forest(comparison: Comparison, info: MetricInfo, width: int = 880) -> str:
+    """Each contender's value with its own interval, on one axis."""
+    parts, height = _forest(comparison, info, width)
+    label = f"{words.title(info.name)} of each contender with its 95% interval"
+    return "".join([opened(width, height, label), *parts, "</svg>"]) if parts else ""
 
 
-def key_mark(index: int) -> str:
-    """A small mark for tables and keys."""
-    return f'<svg class="mark" viewBox="0 0 14 14" aria-hidden="true">{_mark(index, 7, 7, 5)}</svg>'
+def _forest(comparison: Comparison, info: MetricInfo, width: int) -> tuple[list[str], float]:
+    found = [(place, one, value_of(comparison, info.name, one.key)) for place, one in _placed(comparison)]
+    known = [
+        (place, one, v.value, v.interval if v.interval is not None and v.interval.known else None)
+        for place, one, v in found
+        if v is not None and v.value is not None and math.isfinite(v.value)
+    ]
+    if not known:
+        return [], 0
+    reached = [edge for _, _, value, gap in known for edge in (value, *((gap.low, gap.high) if gap else ()))]
+    marks = list(_SHARES) if info.share else ticks(min(reached), max(reached), width // 160)
+    rows = _Rows(width, len(known), room=150 if width >= NARROW else 62)
+    at = linear(min(marks[0], *reached), max(marks[-1], *reached), rows.left, rows.right)
+    parts = rows.axis([(at(value), told(value, info)) for value in marks])
+    for line, (place, one, value, gap) in enumerate(known):
+        y = rows.y(line)
+        parts.append(rows.name(one, line))
+        if gap is not None:
+            low, high = at(gap.low), at(gap.high)
+            parts.append(f'<path class="reach {ink(place)}" d="M{low} {y}H{high}M{low} {y - 5}v10M{high} {y - 5}v10"/>')
+        parts.append(mark(place, at(value), y, 7))
+        span = f"{told(gap.low, info)} to {told(gap.high, info)}" if gap and width >= NARROW else ""
+        parts += rows.value(line, told(value, info), span)
+    return parts, rows.height
 
 
-def forest(comparison: Comparison, info: MetricInfo, width: int = 760) -> str:
-    """Each contender's value with its own interval, on one axis; "" where there is none."""
-    found = [(place, one, _of(comparison, info.name, one.key)) for place, one in enumerate(comparison.contenders)]
-    known = [(place, one, v) for place, one, v in found if v is not None and v.value is not None]
+def latency(comparison: Comparison, width: int = 880) -> str:
+    """Half, nine of ten and ninety-nine of a hundred answers came within so many seconds (log axis)."""
+    known = [(place, one, one.latency) for place, one in _placed(comparison) if one.latency is not None]
     if not known:
         return ""
-    values = [v.value or 0.0 for _, _, v in known]
-    lows = [v.interval.low if v.interval is not None else v.value or 0.0 for _, _, v in known]
-    highs = [v.interval.high if v.interval is not None else v.value or 0.0 for _, _, v in known]
-    low, high = (0.0, 1.0) if info.share else (min(*lows, *values), max(*highs, *values))
-    marks = [0, 0.25, 0.5, 0.75, 1] if info.share else ticks(low, high, width // 140)
-    low, high = min(low, marks[0]), max(high, marks[-1])
-    left, right, row = 40, width - 96, 34
-    height = 30 + row * len(known)
-
-    def x_at(value: float) -> float:
-        return round(left + (right - left) * (value - low) / ((high - low) or 1), 1)
-
-    def told(value: float) -> str:
-        return percent(value) if info.share else number(value)
-
-    parts = [_open(width, height, f"{info.name} of each contender with its 95% interval")]
-    for mark in marks:
-        parts.append(f'<path class="grid" d="M{x_at(mark)} 6V{height - 24}"/>')
-        parts.append(
-            f'<text class="tick" x="{x_at(mark)}" y="{height - 6}" text-anchor="middle">{_tick(mark, info)}</text>'
-        )
-    for line, (place, one, value) in enumerate(known):
-        y = 6 + row * line + row / 2
-        amount = value.value or 0.0
-        parts.append(f'<text class="letter" x="{left - 16}" y="{y + 5}" text-anchor="end">{escape(one.key)}</text>')
-        if value.interval is not None and value.interval.known:
-            a, b = x_at(value.interval.low), x_at(value.interval.high)
-            parts.append(f'<path class="reach {style(place)}" d="M{a} {y}H{b}M{a} {y - 5}v10M{b} {y - 5}v10"/>')
-        parts.append(f'<g class="{style(place)}">{_mark(place, x_at(amount), y, 7)}')
-        parts.append(f"<title>{escape(visible(one.name, 80))}: {told(amount)}</title></g>")
-        parts.append(f'<text class="note" x="{right + 14}" y="{y + 5}">{told(amount)}</text>')
+    spans = [max(value, 1e-4) for *_, taken in known for value in (taken.p50, taken.p99)]
+    marks = decades(min(spans), max(spans))
+    rows = _Rows(width, len(known), room=134)
+    at = logarithmic(marks[0], marks[-1], rows.left, rows.right)
+    shown = sparse(marks, at, 52)
+    parts = [opened(width, rows.height, "seconds to a whole answer: median, 90th and 99th percentile")]
+    parts += rows.axis([(at(value), f"{short(value)} s") for value in shown])
+    for line, (place, one, taken) in enumerate(known):
+        y = rows.y(line)
+        p50, p90, p99 = (at(value) for value in (taken.p50, taken.p90, taken.p99))
+        parts.append(rows.name(one, line))
+        parts.append(f'<path class="reach {ink(place)}" d="M{p50} {y}H{p99}M{p90} {y - 6}v12M{p99} {y - 4}v8"/>')
+        parts.append(mark(place, p50, y, 7))
+        parts += rows.value(line, percentiles(taken), "")
     return "".join([*parts, "</svg>"])
 
 
-def curves(comparison: Comparison, width: int = 760) -> str:
+class _Rows:
+    """A line for each contender with its name on the left, or above it where that is too narrow; values on the right."""
+
+    def __init__(self, width: int, lines: int, room: int) -> None:
+        self.narrow = width < NARROW
+        self.each = 46 if self.narrow else 34
+        self.left = 18 if self.narrow else min(300, width * 0.34)
+        self.right = width - room
+        self.bottom = 6 + self.each * lines
+        self.height = self.bottom + 26
+
+    def y(self, line: int) -> float:
+        return 6 + self.each * line + (30 if self.narrow else self.each / 2)
+
+    def name(self, one: Contender, line: int) -> str:
+        if self.narrow:
+            return name(one, 0, self.y(line) - 14, self.right + 40)
+        return name(one, 0, self.y(line) + 4.5, self.left - 24)
+
+    def value(self, line: int, said: str, span: str) -> list[str]:
+        y = self.y(line) + 4.5
+        parts = [text(self.right + 16, y, said, "note")]
+        return [*parts, text(self.right + 62, y, span)] if span else parts
+
+    def axis(self, marks: Sequence[tuple[float, str]]) -> list[str]:
+        parts: list[str] = []
+        for x, said in marks:
+            parts.append(f'<path class="grid" d="M{x} 6V{self.bottom}"/>')
+            parts.append(text(x, self.bottom + 18, said, anchor="middle"))
+        return parts
+
+
+def curves(comparison: Comparison, width: int = 880) -> str:
     """The jobs' losses on one axis, validation where it was measured, over the share of the training that is done."""
     lines: list[tuple[int, Contender, list[tuple[float, float]]]] = []
-    for place, one in enumerate(comparison.contenders):
+    for place, one in _placed(comparison):
         of = "validation_loss" if any(p.validation_loss is not None for p in one.curve) else "loss"
         points = [(float(p.step), getattr(p, of)) for p in one.curve]
         finite = [(x, float(y)) for x, y in points if y is not None and math.isfinite(y)]
@@ -83,205 +147,184 @@ def curves(comparison: Comparison, width: int = 760) -> str:
         return ""
     ys = [y for _, _, points in lines for _, y in points]
     scale = ticks(min(ys), max(ys), 5)
-    low, high = min(scale[0], *ys), max(scale[-1], *ys)
-    left, right, top, bottom = 52, width - 30, 26, 244
-
-    def at(x: float, y: float) -> tuple[float, float]:
-        return round(left + (right - left) * x, 1), round(bottom - (bottom - top) * (y - low) / ((high - low) or 1), 1)
-
-    parts = [_open(width, 282, "loss of each job over its training")]
-    for mark in scale:
-        _, y = at(0, mark)
-        parts.append(f'<path class="grid" d="M{left} {y}H{right}"/>')
-        parts.append(f'<text class="tick" x="{left - 8}" y="{y + 4}" text-anchor="end">{_short(mark)}</text>')
-    parts.append(f'<text class="label" x="{left}" y="14">loss (nats per trained token)</text>')
-    for share in (0, 0.25, 0.5, 0.75, 1):
-        x, _ = at(share, low)
-        anchor = "start" if share == 0 else "end" if share == 1 else "middle"
-        parts.append(f'<text class="tick" x="{x}" y="{bottom + 18}" text-anchor="{anchor}">{percent(share)}</text>')
-    parts.append(
-        f'<text class="label" x="{(left + right) / 2}" y="278" text-anchor="middle">of the training steps</text>'
-    )
+    room = 36 if width < NARROW else 240
+    left, right, top, bottom = 46, width - room, 30, 258
+    x_at = linear(0, 1, left, right)
+    y_at = linear(min(scale[0], *ys), max(scale[-1], *ys), bottom, top)
+    parts = [opened(width, 304, "loss of each job over its training")]
+    parts += _levels([(y_at(value), short(value)) for value in scale], left, right)
+    parts.append(text(0, 14, "loss (nats per trained token)", "label"))
+    parts += [text(x_at(share), bottom + 20, words.percent(share), anchor="middle") for share in _SHARES]
+    parts.append(text((left + right) / 2, 300, "of the job's own steps", "label", "middle"))
+    tips: list[tuple[Contender, float, float]] = []
     for place, one, points in lines:
-        path = "L".join(f"{x} {y}" for x, y in (at(*point) for point in points))
-        dash = _DASHES[place % len(_DASHES)]
-        parts.append(f'<path class="curve {style(place)}" stroke-dasharray="{dash}" d="M{path}"/>')
-        x, y = at(*points[-1])
-        parts.append(f'<text class="letter" x="{x + 8}" y="{y + 4}">{escape(one.key)}</text>')
-    return "".join([*parts, "</svg>"])
+        drawn = [(x_at(x), y_at(y)) for x, y in points]
+        parts.append(f'<path class="curve {ink(place)}" stroke-dasharray="{dash(place)}" d="{polyline(drawn)}"/>')
+        parts.append(mark(place, *drawn[-1], 5))
+        tips.append((one, *drawn[-1]))
+    return "".join([*parts, *ends(tips, right, room, top, bottom), "</svg>"])
 
 
-def scatter(comparison: Comparison, info: MetricInfo, width: int = 760) -> str:
-    """Quality over the price of 1,000 calls; "" where fewer than two prices are known."""
+def scatter(comparison: Comparison, info: MetricInfo, width: int = 880) -> str:
+    """Quality over the price of 1,000 calls, with each value's interval; "" where fewer than two prices are known."""
     found: list[tuple[int, Contender, float, float]] = []
-    for place, one in enumerate(comparison.contenders):
-        value = _of(comparison, info.name, one.key)
-        cost = one.per_thousand_calls.estimated
-        if value is not None and value.value is not None and cost is not None and math.isfinite(cost):
-            found.append((place, one, cost, value.value))
+    for place, one in _placed(comparison):
+        measured = value_of(comparison, info.name, one.key)
+        amount = measured.value if measured is not None else None
+        cost = costs.known(one.per_thousand_calls)
+        if amount is not None and cost is not None and math.isfinite(cost + amount):
+            found.append((place, one, cost, amount))
     if len(found) < 2:
         return ""
-    x_scale = ticks(0, max(cost for *_, cost, _ in found) or 1, width // 130)
-    y_scale = [0, 0.25, 0.5, 0.75, 1] if info.share else ticks(min(y for *_, y in found), max(y for *_, y in found), 4)
-    left, right, top, bottom = 56, width - 40, 26, 250
-    x_high, y_low, y_high = x_scale[-1], y_scale[0], y_scale[-1]
-
-    def at(x: float, y: float) -> tuple[float, float]:
-        return (
-            round(left + (right - left) * x / (x_high or 1), 1),
-            round(bottom - (bottom - top) * (y - y_low) / ((y_high - y_low) or 1), 1),
-        )
-
-    parts = [_open(width, 292, f"{info.name} over the price of 1,000 calls")]
-    for mark in y_scale:
-        _, y = at(0, mark)
-        parts.append(f'<path class="grid" d="M{left} {y}H{right}"/>')
-        parts.append(f'<text class="tick" x="{left - 8}" y="{y + 4}" text-anchor="end">{_tick(mark, info)}</text>')
-    for mark in x_scale:
-        x, _ = at(mark, y_low)
-        parts.append(f'<text class="tick" x="{x}" y="{bottom + 18}" text-anchor="middle">${_short(mark)}</text>')
-    parts.append(f'<text class="label" x="{left}" y="14">{escape(info.name.replace("_", " "))}</text>')
-    parts.append(
-        f'<text class="label" x="{(left + right) / 2}" y="286" text-anchor="middle">1,000 calls, US dollars</text>'
-    )
-    taken: list[tuple[float, float]] = []
-    for place, one, cost, amount in found:
-        x, y = at(cost, amount)
-        parts.append(
-            f'<g class="{style(place)}">{_mark(place, x, y, 8)}<title>{escape(visible(one.name, 80))}</title></g>'
-        )
-        label = y + 5
-        while any(abs(label - other) < 15 and abs(x - across) < 26 for across, other in taken):
-            label += 15 if label < bottom - 10 else -45
-        taken.append((x, label))
-        parts.append(f'<text class="letter" x="{x + 13}" y="{label}">{escape(one.key)}</text>')
+    prices = [cost for *_, cost, _ in found]
+    left, right, top, bottom = 46, width - 16, 30, 258
+    wide = min(prices) > 0 and max(prices) > 20 * min(prices)
+    x_marks = decades(min(prices), max(prices)) if wide else ticks(0, max(prices) or 1.0, width // 120)
+    x_at = (logarithmic if wide else linear)(x_marks[0], x_marks[-1], left + 24, right - 24)
+    edges = [edge for _, one, _, value in found for edge in _reached(comparison, info, one, value)]
+    y_marks = ticks(min(edges), max(edges), 4)
+    y_marks = [value for value in y_marks if not info.share or -0.001 < value < 1.001] or list(_SHARES)
+    y_at = linear(y_marks[0], y_marks[-1], bottom, top)
+    parts = [opened(width, 304, f"{words.title(info.name)} over the price of 1,000 calls")]
+    parts += _levels([(y_at(value), told(value, info)) for value in y_marks], left, right)
+    parts += [text(x_at(v), bottom + 20, f"${short(v)}", anchor="middle") for v in sparse(x_marks, x_at, 48)]
+    parts.append(text(0, 14, words.title(info.name), "label"))
+    axis = "for 1,000 calls, log axis" if wide else "for 1,000 calls"
+    parts.append(text((left + right) / 2, 300, axis, "label", "middle"))
+    spots: list[Spot] = []
+    for place, one, cost, value in found:
+        x, y, (bottom_y, top_y) = x_at(cost), y_at(value), map(y_at, _reached(comparison, info, one, value))
+        parts.append(f'<path class="faint {ink(place)}" d="M{x} {bottom_y}V{top_y}"/>')
+        spots.append(Spot(one, x, y, top_y, bottom_y))
+    parts += [mark(place, spot.x, spot.y, 8) for (place, *_), spot in zip(found, spots, strict=True)]
+    parts += labels(spots, (left, 0, width, bottom))
     return "".join([*parts, "</svg>"])
 
 
-def latency(comparison: Comparison, width: int = 760) -> str:
-    """Half, nine of ten and ninety-nine of a hundred answers came within so many seconds (log scale)."""
-    known = [(place, one) for place, one in enumerate(comparison.contenders) if one.latency is not None]
-    if not known:
-        return ""
-    spans = [(max(one.latency.p50, 1e-4), max(one.latency.p99, 1e-4)) for _, one in known if one.latency is not None]
-    low = 10 ** math.floor(math.log10(min(a for a, _ in spans)))
-    high = 10 ** math.ceil(math.log10(max(b for _, b in spans) * 1.0001))
-    left, right, row = 40, width - 108, 34
-    height = 30 + row * len(known)
-
-    def x_at(seconds: float) -> float:
-        share = math.log(max(seconds, low) / low) / (math.log(high / low) or 1)
-        return round(left + (right - left) * share, 1)
-
-    parts = [_open(width, height, "seconds to a whole answer: median, 90th and 99th percentile")]
-    mark = float(low)
-    while mark <= high * 1.001:
-        parts.append(f'<path class="grid" d="M{x_at(mark)} 6V{height - 24}"/>')
-        parts.append(
-            f'<text class="tick" x="{x_at(mark)}" y="{height - 6}" text-anchor="middle">{_short(mark)} s</text>'
-        )
-        mark *= 10
-    for line, (place, one) in enumerate(known):
-        if one.latency is None:
-            continue
-        y = 6 + row * line + row / 2
-        p50, p90, p99 = (x_at(value) for value in (one.latency.p50, one.latency.p90, one.latency.p99))
-        parts.append(f'<text class="letter" x="{left - 16}" y="{y + 5}" text-anchor="end">{escape(one.key)}</text>')
-        parts.append(f'<path class="reach {style(place)}" d="M{p50} {y}H{p99}M{p90} {y - 6}v12M{p99} {y - 4}v8"/>')
-        parts.append(f'<g class="{style(place)}">{_mark(place, p50, y, 7)}</g>')
-        parts.append(f'<text class="note" x="{right + 14}" y="{y + 5}">{_short(one.latency.p50)} s</text>')
-    return "".join([*parts, "</svg>"])
+def _reached(comparison: Comparison, info: MetricInfo, one: Contender, value: float) -> tuple[float, float]:
+    """The ends of a value's interval; the value twice where there is none."""
+    found = value_of(comparison, info.name, one.key)
+    gap = found.interval if found is not None else None
+    return (gap.low, gap.high) if gap is not None and gap.known else (value, value)
 
 
-def bill(comparison: Comparison, lines: dict[str, Line | None], width: int = 760) -> str:
-    """US dollars a month over the calls a month, both on log scales, with the crossings; "" where no line is known."""
-    known = [(place, one, lines[one.key]) for place, one in enumerate(comparison.contenders) if lines.get(one.key)]
-    drawn = [(place, one, line) for place, one, line in known if line is not None and (line.fixed or line.per_call)]
+def bill(comparison: Comparison, lines: Mapping[str, Line | None], width: int = 880) -> str:
+    """US dollars a month over calls a month, both on log axes, with the user's volume and the crossings marked."""
+    known = [(place, one, line) for place, one in _placed(comparison) if (line := lines.get(one.key)) is not None]
+    drawn = [(place, one, line) for place, one, line in known if line.start > 0 or line.per_call > 0]
     if not drawn:
         return ""
     money = comparison.money
+    turns = {round(end, 6) for _, end in costs.envelope(lines) if math.isfinite(end)}
     wanted = [crossing.calls for crossing in money.crossings] + [float(money.calls_per_month or 100_000)]
-    first, last = 10 ** math.floor(math.log10(min(wanted)) - 1), 10 ** math.ceil(math.log10(max(wanted)) + 0.5)
-    first = max(first, 1)
-    sampled = [first * (last / first) ** (step / 80) for step in range(81)]
-    paths: list[tuple[int, Contender, list[tuple[float, float]]]] = []
-    for place, one, line in drawn:
-        points = [(calls, cost) for calls in sampled if (cost := line.at(calls)) is not None and cost > 0]
+    low, high = max(min(wanted) / 8, _CALLS[0]), min(max(max(wanted) * 6, 10.0), _CALLS[1])
+    paid = {place: _walk(line, low, high) for place, _, line in drawn}
+    most = max(cost for points in paid.values() for _, cost in points)
+    least = max(
+        min((cost for points in paid.values() for _, cost in points if cost > 0), default=most), most / 1e7, _CENT
+    )
+    floor, roof = least / 1.6, max(most, least) * 1.6
+    if roof < 12 * floor:  # a log axis with less than two numbers on it says nothing
+        floor, *_, roof = decades(floor, roof, steps=(1,))
+    room = 36 if width < NARROW else 240
+    left, right, top, bottom = 54, width - room, 30, 278
+    x_at, y_at = logarithmic(low, high, left, right), logarithmic(floor, roof, bottom, top)
+    parts = [opened(width, 324, "US dollars a month over calls a month")]
+    prices = [value for value in decades(floor, roof, steps=(1,)) if floor <= value <= roof]
+    parts += _levels([(y_at(value), f"${short(value)}") for value in sparse(prices, y_at, 24)], left, right)
+    calls = [value for value in decades(low, high, steps=(1,)) if low <= value <= high]
+    parts += [text(x_at(v), bottom + 20, short(v), anchor="middle") for v in sparse(calls, x_at, 44)]
+    parts.append(f'<path class="grid" d="M{left} {bottom}H{right}"/>')
+    parts.append(text((left + right) / 2, 320, "calls a month", "label", "middle"))
+    tips: list[tuple[Contender, float, float]] = []
+    for place, one, _ in drawn:
+        points = [(x_at(n), y_at(cost)) for n, cost in paid[place] if cost >= floor]
         if points:
-            paths.append((place, one, points))
-    if not paths:
-        return ""
-    costs = [cost for *_, points in paths for _, cost in points]
-    low, high = 10 ** math.floor(math.log10(min(costs))), 10 ** math.ceil(math.log10(max(costs) * 1.0001))
-    left, right, top, bottom = 64, width - 36, 26, 250
-
-    def at(calls: float, cost: float) -> tuple[float, float]:
-        x = left + (right - left) * math.log(calls / first) / math.log(last / first)
-        y = bottom - (bottom - top) * math.log(cost / low) / (math.log(high / low) or 1)
-        return round(x, 1), round(y, 1)
-
-    parts = [_open(width, 292, "US dollars a month over calls a month")]
-    mark = float(low)
-    while mark <= high * 1.001:
-        _, y = at(first, mark)
-        parts.append(f'<path class="grid" d="M{left} {y}H{right}"/>')
-        parts.append(f'<text class="tick" x="{left - 8}" y="{y + 4}" text-anchor="end">${_short(mark)}</text>')
-        mark *= 10
-    mark = float(first)
-    while mark <= last * 1.001:
-        x, _ = at(mark, low)
-        parts.append(f'<text class="tick" x="{x}" y="{bottom + 18}" text-anchor="middle">{_short(mark)}</text>')
-        mark *= 10
-    parts.append(f'<text class="label" x="{left}" y="14">US dollars a month</text>')
-    parts.append(f'<text class="label" x="{(left + right) / 2}" y="286" text-anchor="middle">calls a month</text>')
-    if money.calls_per_month:
-        x, _ = at(min(max(money.calls_per_month, first), last), low)
-        parts.append(
-            f'<path class="yours" d="M{x} {top}V{bottom}"/><text class="label" x="{x + 6}" y="{top + 10}">yours</text>'
-        )
-    for place, one, points in paths:
-        path = "L".join(f"{x} {y}" for x, y in (at(*point) for point in points))
-        dash = _DASHES[place % len(_DASHES)]
-        parts.append(f'<path class="curve {style(place)}" stroke-dasharray="{dash}" d="M{path}"/>')
-        x, y = at(*points[-1])
-        parts.append(f'<text class="letter" x="{x + 8}" y="{y + 4}">{escape(one.key)}</text>')
+            parts.append(f'<path class="curve {ink(place)}" stroke-dasharray="{dash(place)}" d="{polyline(points)}"/>')
+            tips.append((one, *points[-1]))
     for crossing in money.crossings:
-        cheaper = lines.get(crossing.cheaper_below)
-        cost = cheaper.at(crossing.calls) if cheaper is not None else None
-        if cost and first <= crossing.calls <= last:
-            x, y = at(crossing.calls, cost)
-            parts.append(f'<circle class="crossing" cx="{x}" cy="{y}" r="6"/>')
-    return "".join([*parts, "</svg>"])
+        line = lines.get(crossing.cheaper_below)
+        if line is None or not low <= crossing.calls <= high or line.at(crossing.calls) < floor:
+            continue
+        x, y = x_at(crossing.calls), y_at(line.at(crossing.calls))
+        matters = round(crossing.calls, 6) in turns
+        parts.append(f'<circle class="crossing" cx="{x}" cy="{y}" r="{6 if matters else 3}"/>')
+        if matters:
+            parts.append(text(x, y + 22, short(float(costs.rounded(crossing.calls))), "note", "middle"))
+    if money.calls_per_month and low <= money.calls_per_month <= high:
+        x = x_at(money.calls_per_month)
+        parts.append(f'<path class="yours" d="M{x} {top - 6}V{bottom}"/>')
+        parts.append(text(x, top - 12, f"your {short(money.calls_per_month)}", "note", "middle"))
+        for place, _, line in drawn:
+            if (cost := line.at(money.calls_per_month)) >= floor:
+                parts.append(mark(place, x, y_at(cost), 6))
+    return "".join([*parts, *ends(tips, right, room, top, bottom), "</svg>"])
 
 
-def _of(comparison: Comparison, metric: str, key: str) -> Value | None:
-    return next((v for v in comparison.values if v.metric == metric and v.contender == key), None)
+def _walk(line: Line, low: float, high: float) -> list[tuple[float, float]]:
+    """Points of a line between two volumes, with the step at each further device."""
+    calls = [low * (high / low) ** (step / 120) for step in range(121)]
+    if line.most is not None:
+        steps = [n * line.most for n in range(1, 60) if low < n * line.most < high]
+        calls = sorted([*calls, *steps, *(step * (1 + 1e-9) for step in steps)])
+    return [(n, line.at(n)) for n in calls]
 
 
-def _open(width: int, height: float, label: str) -> str:
-    return f'<svg viewBox="0 0 {width} {height:g}" role="img" aria-label="{escape(label)}">'
+_STANDALONE = """<style>
+svg{--ink:#16202c;--soft:#586573;--card:#fff;--rule:#e1e7eb;--c0:#0b7a75;--c1:#b8590a;--c2:#2f5fb3;--c3:#7a4fb0;--c4:#5f6b77;
+--c5:#8d6a00;font:13px/1.4 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
+@media(prefers-color-scheme:dark){svg{--ink:#e8edf2;--soft:#9aa7b4;--card:#161d24;--rule:#27313a;--c0:#35b8ae;--c1:#f0a060;
+--c2:#86aef5;--c3:#c0a0f0;--c4:#a4b0bb;--c5:#e0bd50}}
+.c0{--who:var(--c0)}.c1{--who:var(--c1)}.c2{--who:var(--c2)}.c3{--who:var(--c3)}.c4{--who:var(--c4)}.c5{--who:var(--c5)}
+.page{fill:var(--card)}.big{font-size:19px;font-weight:650;fill:var(--ink)}.grid{stroke:var(--rule);fill:none}
+.tick,.label{fill:var(--soft)}.note,.letter{fill:var(--ink);font-weight:650}.name{font-weight:400}
+.mark{fill:var(--who)}.reach{stroke:var(--who);stroke-width:2.5;fill:none}</style>"""
 
 
-def _mark(index: int, x: float, y: float, size: float) -> str:
-    shape = _SHAPES[index % len(_SHAPES)]
-    if shape == "circle":
-        return f'<circle class="mark {style(index)}" cx="{x}" cy="{y}" r="{size * 0.9:g}"/>'
-    if shape == "square":
-        corner, side = size * 0.8, size * 1.6
-        place = f'x="{x - corner:g}" y="{y - corner:g}" width="{side:g}" height="{side:g}"'
-        return f'<rect class="mark {style(index)}" {place}/>'
-    if shape == "diamond":
-        return f'<path class="mark {style(index)}" d="M{x} {y - size}L{x + size} {y}L{x} {y + size}L{x - size} {y}Z"/>'
-    return f'<path class="mark {style(index)}" d="M{x} {y - size}L{x + size} {y + size * 0.8:g}H{x - size:g}Z"/>'
+def comparison_svg(comparison: Comparison, metric: str | None = None, width: int = 760) -> str:
+    """One metric (None: the first that fits) of all contenders as a picture of its own, for a README.
+
+    Raises SpecError where there is no such metric, or no value of it.
+    """
+    info = next((one for one in comparison.metrics if (one.name == metric if metric else not one.note)), None)
+    parts, height = _forest(comparison, info, width - 48) if info is not None else ([], 0.0)
+    if info is None or not parts:
+        names = ", ".join(one.name for one in comparison.metrics if not one.note) or "none"
+        raise SpecError(f"metric {metric!r} has no values to draw: choose one of those that fit the rows ({names}).")
+    title = words.title(info.name)
+    says = f"{info.says}; {comparison.test.used:,} held-out rows, bars are 95% intervals"
+    frame = f'viewBox="0 0 {width} {height + 90:g}" width="{width}" height="{height + 90:g}"'
+    return "".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" {frame} role="img" aria-label="{escape(title)} by contender">',
+            _STANDALONE,
+            f'<rect class="page" width="{width}" height="{height + 90:g}" rx="12"/>',
+            text(24, 38, fitted(title, width - 48, 19), "big"),
+            text(24, 60, fitted(says, width - 48), "label"),
+            '<g transform="translate(24 76)">',
+            *parts,
+            "</g></svg>\n",
+        ]
+    )
 
 
-def _tick(value: float, info: MetricInfo) -> str:
-    return percent(value) if info.share else _short(value)
+def write_comparison_svg(comparison: Comparison, path: str | Path, metric: str | None = None) -> Path:
+    """Write `comparison_svg` to `path` and return it."""
+    return write_whole(Path(path), comparison_svg(comparison, metric))
 
 
-def _short(value: float) -> str:
-    """`0.02`, `1.5`, `20k`, `3M`."""
-    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:.3g}{unit}"
-    return f"{value:.3g}".replace("-", "\u2212")
+def percentiles(taken: Latency) -> str:
+    """`0.31, 0.53, 0.96 s`: the median, the 90th and the 99th percentile."""
+    return ", ".join(f"{v:.2f}" if v < 10 else f"{v:.0f}" for v in (taken.p50, taken.p90, taken.p99)) + " s"
+
+
+def _placed(comparison: Comparison) -> list[Placed]:
+    return list(enumerate(comparison.contenders))
+
+
+def _levels(marks: Sequence[tuple[float, str]], left: float, right: float) -> list[str]:
+    parts: list[str] = []
+    for y, said in marks:
+        parts.append(f'<path class="grid" d="M{left} {y}H{right}"/>')
+        parts.append(text(left - 8, y + 4, said, anchor="end"))
+    return parts

@@ -383,7 +383,11 @@ def verdict(scored: Scored, contenders: Sequence[Contender]) -> list[str]:
         )
     elif len(tied) == len(best) - 1:
         gap = gaps[frozenset((top, best[1]))]
-        more = f" About {gap.rows_needed:,} rows would tell a difference of this size." if gap.rows_needed else ""
+        more = (
+            f" About {statistics.rounded(gap.rows_needed):,} rows would tell a difference of this size."
+            if gap.rows_needed
+            else ""
+        )
         said.append(
             f"No contender can be told apart from {named[top]} on {values[top].rows} rows ({title} {shown(values[top])}).{more}"
         )

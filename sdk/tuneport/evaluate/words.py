@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import math
 
-_CONTROLS = {code: chr(0x2400 + code) for code in range(0x20) if code not in (0x09, 0x0A)} | {0x7F: "\u2421"}
+# What turns the reading direction, or shows nothing at all, and yet makes two texts differ; joiners, which scripts need, stay.
+_UNSEEN = (*range(0x80, 0xA0), 0x200B, 0x200E, 0x200F, *range(0x2028, 0x202F), 0x2060, *range(0x2066, 0x206A), 0xFEFF)
+_CONTROLS: dict[int, str] = (
+    {code: chr(0x2400 + code) for code in range(0x20) if code not in (0x09, 0x0A)}
+    | {0x7F: "\u2421"}
+    | {code: f"\u27e6U+{code:04X}\u27e7" for code in _UNSEEN}
+)
 
 
 def percent(share: float) -> str:
@@ -58,7 +64,8 @@ def duration(seconds: float | None) -> str:
 
 
 def visible(text: str, limit: int) -> str:
-    """At most `limit` characters, control characters as their symbols, and nothing that UTF-8 cannot hold."""
+    """At most `limit` characters, control characters as their symbols, what cannot be seen by its number, as `⟦U+202E⟧`, and
+    nothing that UTF-8 cannot hold."""
     clean = text.encode("utf-8", "replace").decode("utf-8").translate(_CONTROLS)
     return clean if len(clean) <= limit else f"{clean[:limit]}\u2026 ({len(clean) - limit:,} more characters)"
 

@@ -215,7 +215,7 @@ def verdict(
     if not interval.excludes_zero:
         more = ""
         if needed and needed > interval.n:  # with fewer, it would already show
-            more = f" You would need about {_round(needed):,} rows to tell a difference of this size."
+            more = f" You would need about {rounded(needed):,} rows to tell a difference of this size."
         return Verdict(outcome="undecided", words=f"can't tell them apart on {rows}: {signed}.{more}")
     if higher_is_better is None:
         return Verdict(outcome="neither", words=f"differs by {signed} on {rows}.")
@@ -227,7 +227,7 @@ def verdict(
     return Verdict(outcome=word, words=f"{word} by {size} on {rows}.")
 
 
-def _round(rows: int) -> int:
+def rounded(rows: int) -> int:
     """Two figures: the third would be a claim."""
     digits = max(len(str(rows)) - 2, 0)
     step: int = 10**digits

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from tuneport import FineTuneJob, JobStatus, registry
+from tuneport.backend import ImportsModels
 from tuneport.errors import (
     JobCancelledError,
     JobError,
     JobFailedError,
+    ModelError,
     NotDeployedError,
     RejectedError,
     RemoteNotFoundError,
@@ -323,14 +325,59 @@ def test_tools_and_images_are_said_as_converse_has_them(simulator: BedrockSimula
     assert body["toolConfig"]["tools"][0]["toolSpec"]["name"] == "look"
 
 
+def test_calls_of_tools_are_given_in_openais_shape(simulate: Simulate, backend: BedrockBackend) -> None:
+    use = {"toolUse": {"toolUseId": "t1", "name": "look", "input": {"at": "Rome"}}}
+    simulate(answer=lambda model, turns: [{"text": "Let me look."}, use])
+    said = backend.open_model("amazon.nova-lite-v1:0").chat([{"role": "user", "content": "Rome?"}])
+    assert said.content == "Let me look."
+    assert said.tool_calls == [
+        {"id": "t1", "type": "function", "function": {"name": "look", "arguments": '{"at": "Rome"}'}}
+    ]
+    assert said.finish_reason == "stop"
+
+
 def test_importing_weights(simulator: BedrockSimulator, backend: BedrockBackend) -> None:
+    assert isinstance(backend, ImportsModels)
+    assert backend.capabilities().features["import-model"] is None
     at = simulator.clock.now()
     for name in ("config.json", "model.safetensors"):
         simulator.s3.put(BUCKET, f"weights/{name}", b"{}", at)
-    arn = backend.import_model(f"s3://{BUCKET}/weights", "my-model", {})
-    assert backend.imported(arn, {}) is None
+    begun = backend.import_model(f"s3://{BUCKET}/weights", "my-model", {})
+    assert (begun.status, begun.model) == ("importing", "")
+    assert "by the month" in begun.detail
+    assert backend.imported(begun.name, {}) == begun
     simulator.clock.advance(60)
-    model = backend.imported(arn, {})
-    assert model is not None
-    assert backend.open_model(model).chat([{"role": "user", "content": "Hello?"}]).content == TUNED_ELSE
+    done = backend.imported(begun.name, {})
+    assert done.status == "ready"
+    assert backend.open_model(done.model).chat([{"role": "user", "content": "Hello?"}]).content == TUNED_ELSE
     assert simulator.requests("imports.create")[0].body["roleArn"] == ROLE
+
+
+def test_importing_a_folder_uploads_it_once(
+    simulator: BedrockSimulator, backend: BedrockBackend, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    with pytest.raises(ModelError, match=r"config\.json and \.safetensors"):
+        backend.import_model(str(folder), "mine", {})
+    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        (folder / name).write_bytes(name.encode())
+    begun = backend.import_model(str(folder), "mine", {})
+    uploads = len(simulator.requests("s3.put"))
+    assert uploads == 3
+    assert backend.import_model(str(folder), "mine", {}).name == begun.name, "asked for again, it is the same"
+    assert len(simulator.requests("s3.put")) == uploads
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors", "tokenizer.json"]
+    source = simulator.requests("imports.create")[0].body["modelDataSource"]["s3DataSource"]["s3Uri"]
+    assert source.startswith(f"s3://{BUCKET}/")
+    simulator.clock.advance(60)
+    assert backend.imported("mine", {}).status == "ready"
+
+
+def test_an_import_that_fails_says_why(simulator: BedrockSimulator, backend: BedrockBackend) -> None:
+    simulator.s3.put(BUCKET, "weights/readme.txt", b"none", simulator.clock.now())
+    begun = backend.import_model(f"s3://{BUCKET}/weights", "none", {})
+    simulator.clock.advance(60)
+    failed = backend.imported(begun.name, {})
+    assert (failed.status, failed.model) == ("failed", "")
+    assert "safetensors" in str(failed.reason)

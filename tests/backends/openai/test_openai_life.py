@@ -298,7 +298,7 @@ def test_azure(simulate: Simulate, azure: AzureBackend, prepare: Prepare) -> Non
     result = azure.result(ref)
     assert result.model.model.startswith("gpt-4.1-mini-2025-04-14.ft-")
     messages = [{"role": "user", "content": "What comes after 3?"}]
-    with pytest.raises(NotDeployedError, match=r"--model-name gpt-4\.1-mini-2025-04-14\.ft-"):
+    with pytest.raises(NotDeployedError, match=r"tuneport deploy.* --model-name gpt-4\.1-mini-2025-04-14\.ft-"):
         azure.open_model(result.model.model).chat(messages)
     simulator.deploy("triage", result.model.model)
     assert azure.open_model("triage").chat(messages).content == "After 3 comes 4."

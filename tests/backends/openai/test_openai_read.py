@@ -14,8 +14,8 @@ from tuneport.backend import Prepared
 from tuneport.errors import TuneportError, UnavailableError
 from tuneport.status import JobStatus
 from tuneport_backends import openai_read as read
+from tuneport_backends.chat_completions import answered
 from tuneport_backends.openai import OpenAIBackend
-from tuneport_backends.openai_chat import OpenAIChat
 from tuneport_backends.openai_service import OPENAI
 from tuneport_backends.openai_wire import Wire
 from tuneport_backends.simulators.openai import OpenAISimulator
@@ -219,20 +219,21 @@ class _Response:
     [
         ({"content": "hello"}, "hello"),
         ({"content": None, "refusal": "I will not."}, "I will not."),
-        ({"content": None, "tool_calls": [{"id": "c1"}]}, '{"tool_calls": [{"id": "c1"}]}'),
+        ({"content": None, "tool_calls": [{"id": "c1"}]}, ""),
+        ({"content": "Let me look.", "tool_calls": [{"id": "c1"}]}, "Let me look."),
         ({"content": None}, ""),
         ({}, ""),
     ],
 )
 def test_what_a_model_may_answer(message: dict[str, Any], said: str) -> None:
-    chat = OpenAIChat(Wire(OPENAI, {}), "m")
-    answer = chat._read({"choices": [{"message": message, "finish_reason": "length"}], "usage": None})
+    answer = answered({"choices": [{"message": message, "finish_reason": "length"}], "usage": None}, "OpenAI", "m")
     assert answer.content == said
+    assert answer.tool_calls == message.get("tool_calls", [])
     assert answer.finish_reason == "length"
     with pytest.raises(TuneportError, match="content filter"):
-        chat._read({"choices": [{"message": {}, "finish_reason": "content_filter"}]})
+        answered({"choices": [{"message": {}, "finish_reason": "content_filter"}]}, "OpenAI", "m")
     with pytest.raises(TuneportError, match="without a choice"):
-        chat._read({"choices": None})
+        answered({"choices": None}, "OpenAI", "m")
 
 
 def test_memory_of_events_is_bounded_and_shared_by_threads(

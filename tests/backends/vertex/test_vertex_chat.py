@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -73,11 +72,18 @@ def test_answers_are_read(backend: VertexBackend, simulate: Simulate, candidates
 
 
 def test_a_call_is_given_in_openais_shape(backend: VertexBackend, simulate: Simulate) -> None:
-    parts = [{"functionCall": {"name": "weather", "args": {"city": "Rome"}}, "thoughtSignature": "eA=="}]
-    simulate(faults=[{"on": "generate", "do": "field", "field": "candidates", "value": [reply(parts)]}])
-    said = json.loads(backend.open_model("gemini-3.5-flash").chat(TALK[:2], tools=[TOOL]).content)
-    (call,) = said["tool_calls"]
+    part = {"functionCall": {"name": "weather", "args": {"city": "Rome"}}, "thoughtSignature": "eA=="}
+    parts = [part]
+    simulate(answer=lambda model, contents: parts)
+    session = backend.open_model("gemini-3.5-flash")
+    said = session.chat(TALK[:2], tools=[TOOL])
+    (call,) = said.tool_calls
     assert call["function"] == {"name": "weather", "arguments": '{"city": "Rome"}'}
+    assert (call["type"], said.content, said.finish_reason) == ("function", "", "stop")
+    parts[:] = [{"text": "Let me look."}, part, part]
+    said = session.chat(TALK[:2], tools=[TOOL])
+    assert said.content == "Let me look."
+    assert len({call["id"] for call in said.tool_calls}) == 2
 
 
 @pytest.mark.parametrize(

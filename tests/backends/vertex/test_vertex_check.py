@@ -54,6 +54,8 @@ def test_nothing_is_left_unsaid(backend: VertexBackend) -> None:
         ({"options": {**PLACE, "adapter_size": 4}, "method": {"kind": "lora", "rank": 8}}, "options.conflict"),
         ({"options": {**PLACE, "output": "gs://b/o"}}, "options.not-for-model"),
         ({"options": {**PLACE, "machine_type": "a3"}, "model": "vertex:gemma-3-27b-it"}, "unsupported.option"),
+        ({"options": {**PLACE, "customization": "distillation"}}, "unsupported.option"),
+        ({"options": {**PLACE, "teacher": "gemini-2.5-pro"}}, "unsupported.option"),
         ({"objective": {"kind": "cpt"}}, "unsupported.objective"),
         ({"objective": {"kind": "orpo"}}, "unsupported.objective"),
         ({"objective": {"kind": "rlhf"}}, "unsupported.objective"),

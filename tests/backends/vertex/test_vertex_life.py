@@ -16,7 +16,6 @@ from tuneport.errors import (
     JobCancelledError,
     JobFailedError,
     NotDeployedError,
-    UnsupportedError,
 )
 from tuneport.status import JobStatus
 from tuneport_backends.simulators.vertex import BASE, BUCKET, UNLEARNT, Timing
@@ -196,10 +195,11 @@ def test_an_open_model(backend: VertexBackend, simulate: Simulate, prepare: Prep
     simulator.clock.advance(1000)
     result = backend.result(ref)
     assert backend.deployments(ref) == []
-    with pytest.raises(NotDeployedError, match="model registry"):
-        backend.open_model(result.model.model)
-    with pytest.raises(UnsupportedError):
-        backend.deploy(ref, {})
+    assert result.model.model == f"{simulator.parent}/endpoints/{samples.tag}", "where it will answer"
+    with pytest.raises(NotDeployedError, match="tuneport deploy"):
+        backend.open_model(result.model.model).chat(ASK)
+    with pytest.raises(NotDeployedError, match="holds weights"):
+        backend.open_model(body["outputUri"])
 
 
 def test_cancelling_is_not_cancelled(backend: VertexBackend, simulate: Simulate, prepare: Prepare) -> None:
