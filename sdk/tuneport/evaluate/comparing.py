@@ -322,9 +322,10 @@ def _contender(
     per_thousand = Cost()
     if entrant.backend == pricing.LOCAL:
         if gpu_per_hour is not None and latency is not None:
+            speed = f"{latency.mean:.2f} s a call, {latency.concurrency} at a time"
             per_thousand = Cost(
                 estimated=round(gpu_per_hour * latency.mean / 3.6 / latency.concurrency, 6),
-                price_source=f"{latency.mean:.2f} s a call, {latency.concurrency} at a time, at {gpu_per_hour:g} USD an hour of a device",
+                price_source=f"{speed}, at {gpu_per_hour:g} USD an hour of a device",
             )
     elif known and answered:
         per_thousand = rate.cost(read or 0, written or 0, times=1000 / len(answered))  # type: ignore[union-attr]
