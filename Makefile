@@ -4,14 +4,21 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test contract kills corpus check bench clean
+# What takes minutes of its own: recipes, models that are asked hundreds of questions, pages in a browser.
+LONG := tests/test_cookbook.py tests/evaluate/test_general.py tests/evaluate/test_review_page.py \
+    tests/local_engine/test_likelihood.py tests/sdk/test_comparison_browser.py
+
+.PHONY: demo test long contract kills corpus check bench clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.local  ## tune the starter model and compare it with its base, offline
 	$(BIN)/tuneport demo
 
 test: $(VENV)/.dev  ## install and pass the tests
-	$(BIN)/python -m pytest --ignore=tests/contract $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --ignore=tests/contract $(LONG:%=--ignore=%) $(PYTEST_ARGS)
+
+long: $(VENV)/.dev  ## the tests that take minutes of their own: recipes, general ability, pages in a browser
+	$(BIN)/python -m pytest $(LONG) $(PYTEST_ARGS)
 
 contract: $(VENV)/.dev  ## one suite over every backend, kill -9 at many points included: some eight minutes
 	$(BIN)/python -m pytest tests/contract $(PYTEST_ARGS)
