@@ -364,13 +364,14 @@ def test_the_process_is_killed_and_nothing_that_was_saved_is_lost(tmp_path: Path
         assert len(Votes.of(path).read().latest) == 7 * rounds
 
 
-def test_ctrl_c_ends_it_with_what_to_do_next(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_it_with_what_to_do_next(tmp_path: Path, number: signal.Signals) -> None:
     path = tmp_path / "report.json"
     comparison(failing=True).to_json(path)
     with start(path, "--rater", "Ada") as child:
         assert child.stdout is not None
-        lines = [child.stdout.readline() for _ in range(4)]
-        child.send_signal(signal.SIGINT)
+        lines = [child.stdout.readline() for _ in range(2)]  # while it still says the rest
+        child.send_signal(number)
         rest, errors = child.communicate(timeout=60)
     assert child.returncode == 0
     assert "pairs to judge; left out: " in lines[0]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import webbrowser
 from pathlib import Path
+from types import FrameType
 
 import click
 
@@ -70,17 +72,28 @@ def review(
         raise SpecError(
             f"--host {host} --port {port}: {error.strerror or error}; leave --port out for a free one."
         ) from None
-    with server:
-        url = server.address(server.token, rater)
-        _say(server, url, as_json=as_json)
-        if open_page:
-            webbrowser.open(url)
-        try:
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            read = votes.read()
-            said = f"{len(read.latest)} judgements by {len(read.raters)} saved in {votes.path}."
-            click.echo(f"\n{said} What they come to: tuneport review {path} --results", err=True)
+    over = threading.Event()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        over.set()
+
+    try:
+        for number in before:
+            signal.signal(number, end)
+        with server:
+            url = server.address(server.token, rater)
+            _say(server, url, as_json=as_json)
+            if open_page:
+                webbrowser.open(url)
+            while not over.wait(3600):
+                continue
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    read = votes.read()
+    said = f"{len(read.latest)} judgements by {len(read.raters)} saved in {votes.path}."
+    click.echo(f"\n{said} What they come to: tuneport review {path} --results", err=True)
     return 0
 
 

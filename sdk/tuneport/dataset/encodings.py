@@ -111,7 +111,9 @@ def _by_line(head: bytes, stream: Iterator[bytes], say: Say) -> Iterator[bytes]:
         whole, held = held[:end], held[end:]
         if not _is_utf8(whole):
             lines = whole.split(b"\n")
-            whole = b"\n".join(line if _is_utf8(line) else _guessed(line, number + at, say) for at, line in enumerate(lines))
+            whole = b"\n".join(
+                line if _is_utf8(line) else _guessed(line, number + at, say) for at, line in enumerate(lines)
+            )
         yield whole
         number += whole.count(b"\n")
         if piece is None:
