@@ -7,6 +7,7 @@ differences are paired by row and are always `other` minus `base`.
 from __future__ import annotations
 
 import json
+import os
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -310,7 +311,7 @@ class Comparison(_Record):
 def write_whole(path: Path, text: str) -> Path:
     """The file appears whole or not at all. A lone surrogate, which UTF-8 cannot hold, becomes a question mark."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.tmp")
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # two processes may write the same report
     draft.write_bytes(text.encode("utf-8", "replace"))
     draft.replace(path)
     return path

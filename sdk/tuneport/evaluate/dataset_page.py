@@ -11,12 +11,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from tuneport.dataset.codes import CODES
 from tuneport.dataset.issues import Issue
 from tuneport.dataset.report import ValidationReport
+from tuneport.evaluate.comparison import write_whole
+from tuneport.evaluate.pages import environment
 
 _SHOWN = 25  # issues of one code on the page
 _RANK = {"error": 0, "warning": 1, "info": 2}
@@ -24,32 +25,26 @@ _RANK = {"error": 0, "warning": 1, "info": 2}
 
 def write_page(report: ValidationReport, path: Path) -> Path:
     """Write the page to `path`, whole or not at all."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     groups = _groups(report)
     tokens = report.stats.get("tokens", {})
-    page = environment.get_template("dataset.html.j2").render(
-        report=report,
-        headline=_headline(report),
-        groups=groups,
-        tokens=tokens,
-        # Twice: a picture that is scaled down to a telephone's width cannot be read.
-        lengths=[
-            (shown, Markup(histogram(tokens.get("histogram") or [], "rows by length in tokens", width)))  # noqa: S704
-            for shown, width in (("wide", 760), ("narrow", 360))
-        ],
-        codes=CODES,
-        version=version("tuneport"),
+    page = (
+        environment()
+        .get_template("dataset.html.j2")
+        .render(
+            report=report,
+            headline=_headline(report),
+            groups=groups,
+            tokens=tokens,
+            # Twice: a picture that is scaled down to a telephone's width cannot be read.
+            lengths=[
+                (shown, Markup(histogram(tokens.get("histogram") or [], "rows by length in tokens", width)))  # noqa: S704
+                for shown, width in (("wide", 760), ("narrow", 360))
+            ],
+            codes=CODES,
+            version=version("tuneport"),
+        )
     )
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(page, encoding="utf-8")
-    temporary.replace(path)
-    return path
+    return write_whole(path, page)
 
 
 def _headline(report: ValidationReport) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,10 +15,11 @@ from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any, Literal
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from tuneport.evaluate import words
+from tuneport.evaluate.comparison import write_whole
+from tuneport.evaluate.pages import environment
 from tuneport.evaluate.pictures import BINARY, loss_svg, rate_svg, shares
 from tuneport.evaluate.rows import RowScore
 from tuneport.result import FineTuneResult, MetricComparison
@@ -51,34 +51,28 @@ def write_report(
     `base_rows` and `tuned_rows` are `read_scores` of a job's two scores files, given its test.jsonl for the prompts.
     The file appears whole or not at all.
     """
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    filters = {
+        "number": words.number,
+        "count": words.count,
+        "size": words.size,
+        "duration": words.duration,
+        "value": _value,
+        "when": _when,
+    }
+    page = (
+        environment(filters)
+        .get_template("report.html.j2")
+        .render(
+            result=result,
+            verdict=verdict(result),
+            metrics=[_Metric.of(metric) for metric in result.test.metrics] if result.test else [],
+            curves=[Markup(loss_svg(result, width)) for width in (760, 380)],  # noqa: S704 (escaped where it is made)
+            rates=[Markup(rate_svg(result, width)) for width in (760, 380)],  # noqa: S704
+            examples=choose_examples(base_rows, tuned_rows, examples),
+            answered=sum(score.answer is not None for score in tuned_rows),
+        )
     )
-    environment.filters.update(
-        number=words.number,
-        count=words.count,
-        size=words.size,
-        duration=words.duration,
-        value=_value,
-        when=_when,
-    )
-    page = environment.get_template("report.html.j2").render(
-        result=result,
-        verdict=verdict(result),
-        metrics=[_Metric.of(metric) for metric in result.test.metrics] if result.test else [],
-        curves=[Markup(loss_svg(result, width)) for width in (760, 380)],  # noqa: S704 (escaped where it is made)
-        rates=[Markup(rate_svg(result, width)) for width in (760, 380)],  # noqa: S704
-        examples=choose_examples(base_rows, tuned_rows, examples),
-        answered=sum(score.answer is not None for score in tuned_rows),
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(page.encode("utf-8", "replace").decode(), encoding="utf-8")
-    return temporary.replace(path)
+    return write_whole(path, page)
 
 
 @dataclass(frozen=True)
