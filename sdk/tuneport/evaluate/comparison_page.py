@@ -19,7 +19,7 @@ from tuneport.evaluate import costs, words
 from tuneport.evaluate.comparison import Comparison, Contender, Difference, MetricInfo
 from tuneport.evaluate.comparison_examples import EXAMPLES, failures, flips, said, shown_metric
 from tuneport.evaluate.comparison_marks import key_mark
-from tuneport.evaluate.pages import environment
+from tuneport.evaluate.pages import template
 
 __all__ = ["page", "said"]
 
@@ -58,44 +58,40 @@ def page(comparison: Comparison) -> str:
     contenders = comparison.contenders
     judging = [info for info in fit if info.higher_is_better is not None]
     columns = judging[:_COLUMNS] or fit[:_COLUMNS]
-    return (
-        environment(filters, finalize=_seen)
-        .get_template("comparison.html.j2")
-        .render(
-            comparison=comparison,
-            names=[words.visible(one.name, 80) for one in contenders],
-            tone="better" if told.best(comparison, first) else "open",
-            size=next((name for name, least in _LONG.items() if len(comparison.verdict[0]) > least), ""),
-            points=[*comparison.verdict[1:], *([worth] if (worth := told.worth(comparison, first)) else [])],
-            marks={one.key: Markup(key_mark(place)) for place, one in enumerate(contenders)},  # noqa: S704 (made of numbers)
-            columns=[(info, told.cells(comparison, info)) for info in columns],
-            others=[(info, told.cells(comparison, info)) for info in fit if info not in columns],
-            first=first,
-            led=len(told.leaders(comparison, first)),
-            forests=[(info, drawn) for info in columns[:_FORESTS] if (drawn := _forest(comparison, info))],
-            gaps=[(info, gaps) for info in fit if (gaps := _gaps(comparison, info))],
-            most_pairs=_PAIRS,
-            pictures=_pictures(comparison, first),
-            cheapest=costs.cheapest(contenders, comparison.money),
-            crossings=[costs.words(crossing, contenders) for crossing in comparison.money.crossings],
-            costs_known=any(
-                cost.actual is not None or cost.estimated
-                for one in contenders
-                for cost in (one.training, one.keeping_per_month, one.per_thousand_calls)
-            ),
-            fell=[one for one in comparison.forgetting if one.fell],
-            flips=flips(comparison),
-            flipped_by=shown_metric(comparison),
-            examples=EXAMPLES,
-            failures=failures(comparison),
-            confusion=[_Confusion.of(one, table) for one in contenders if (table := comparison.confusion.get(one.key))],
-            ledgers=[(one, split, totals) for one in contenders for split, totals in one.ledger.items()],
-            warned=[one for one in contenders if one.warnings],
-            tests=sorted({gap.test for gap in comparison.differences if gap.test}),
-            methods=sorted(
-                {gap.interval.method for gap in comparison.differences if gap.interval and gap.interval.known}
-            ),
-        )
+    return template(
+        "comparison.html.j2", filters, finalize=_seen
+    ).render(
+        comparison=comparison,
+        names=[words.visible(one.name, 80) for one in contenders],
+        tone="better" if told.best(comparison, first) else "open",
+        size=next((name for name, least in _LONG.items() if len(comparison.verdict[0]) > least), ""),
+        points=[*comparison.verdict[1:], *([worth] if (worth := told.worth(comparison, first)) else [])],
+        marks={one.key: Markup(key_mark(place)) for place, one in enumerate(contenders)},  # noqa: S704 (made of numbers)
+        columns=[(info, told.cells(comparison, info)) for info in columns],
+        others=[(info, told.cells(comparison, info)) for info in fit if info not in columns],
+        first=first,
+        led=len(told.leaders(comparison, first)),
+        forests=[(info, drawn) for info in columns[:_FORESTS] if (drawn := _forest(comparison, info))],
+        gaps=[(info, gaps) for info in fit if (gaps := _gaps(comparison, info))],
+        most_pairs=_PAIRS,
+        pictures=_pictures(comparison, first),
+        cheapest=costs.cheapest(contenders, comparison.money),
+        crossings=[costs.words(crossing, contenders) for crossing in comparison.money.crossings],
+        costs_known=any(
+            cost.actual is not None or cost.estimated
+            for one in contenders
+            for cost in (one.training, one.keeping_per_month, one.per_thousand_calls)
+        ),
+        fell=[one for one in comparison.forgetting if one.fell],
+        flips=flips(comparison),
+        flipped_by=shown_metric(comparison),
+        examples=EXAMPLES,
+        failures=failures(comparison),
+        confusion=[_Confusion.of(one, table) for one in contenders if (table := comparison.confusion.get(one.key))],
+        ledgers=[(one, split, totals) for one in contenders for split, totals in one.ledger.items()],
+        warned=[one for one in contenders if one.warnings],
+        tests=sorted({gap.test for gap in comparison.differences if gap.test}),
+        methods=sorted({gap.interval.method for gap in comparison.differences if gap.interval and gap.interval.known}),
     )
 
 

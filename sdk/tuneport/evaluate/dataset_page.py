@@ -17,7 +17,7 @@ from tuneport.dataset.codes import CODES
 from tuneport.dataset.issues import Issue
 from tuneport.dataset.report import ValidationReport
 from tuneport.evaluate.comparison import write_whole
-from tuneport.evaluate.pages import environment
+from tuneport.evaluate.pages import template
 
 _SHOWN = 25  # issues of one code on the page
 _RANK = {"error": 0, "warning": 1, "info": 2}
@@ -27,22 +27,18 @@ def write_page(report: ValidationReport, path: Path) -> Path:
     """Write the page to `path`, whole or not at all."""
     groups = _groups(report)
     tokens = report.stats.get("tokens", {})
-    page = (
-        environment()
-        .get_template("dataset.html.j2")
-        .render(
-            report=report,
-            headline=_headline(report),
-            groups=groups,
-            tokens=tokens,
-            # Twice: a picture that is scaled down to a telephone's width cannot be read.
-            lengths=[
-                (shown, Markup(histogram(tokens.get("histogram") or [], "rows by length in tokens", width)))  # noqa: S704
-                for shown, width in (("wide", 760), ("narrow", 360))
-            ],
-            codes=CODES,
-            version=version("tuneport"),
-        )
+    page = template("dataset.html.j2").render(
+        report=report,
+        headline=_headline(report),
+        groups=groups,
+        tokens=tokens,
+        # Twice: a picture that is scaled down to a telephone's width cannot be read.
+        lengths=[
+            (shown, Markup(histogram(tokens.get("histogram") or [], "rows by length in tokens", width)))  # noqa: S704
+            for shown, width in (("wide", 760), ("narrow", 360))
+        ],
+        codes=CODES,
+        version=version("tuneport"),
     )
     return write_whole(path, page)
 

@@ -1,17 +1,19 @@
-"""What the three pages share: templates that escape everything, and files that appear whole or not at all."""
+"""What the three pages share: templates that escape everything, and in which a misspelt name is an error."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 
-def environment(filters: dict[str, Any] | None = None, *, finalize: Callable[[Any], Any] | None = None) -> Environment:
-    """The templates' environment. A name that a template misspells is an error, not an empty place."""
-    made = Environment(
+def template(
+    name: str, filters: Mapping[str, Any] | None = None, *, finalize: Callable[[Any], Any] | None = None
+) -> Template:
+    """One of `templates/`, to be rendered."""
+    environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -19,5 +21,5 @@ def environment(filters: dict[str, Any] | None = None, *, finalize: Callable[[An
         lstrip_blocks=True,
         finalize=finalize,
     )
-    made.filters.update(filters or {})
-    return made
+    environment.filters.update(filters or {})
+    return environment.get_template(name)

@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from tuneport.evaluate import words
 from tuneport.evaluate.comparison import write_whole
-from tuneport.evaluate.pages import environment
+from tuneport.evaluate.pages import template
 from tuneport.evaluate.pictures import BINARY, loss_svg, rate_svg, shares
 from tuneport.evaluate.rows import RowScore
 from tuneport.result import FineTuneResult, MetricComparison
@@ -59,18 +59,14 @@ def write_report(
         "value": _value,
         "when": _when,
     }
-    page = (
-        environment(filters)
-        .get_template("report.html.j2")
-        .render(
-            result=result,
-            verdict=verdict(result),
-            metrics=[_Metric.of(metric) for metric in result.test.metrics] if result.test else [],
-            curves=[Markup(loss_svg(result, width)) for width in (760, 380)],  # noqa: S704 (escaped where it is made)
-            rates=[Markup(rate_svg(result, width)) for width in (760, 380)],  # noqa: S704
-            examples=choose_examples(base_rows, tuned_rows, examples),
-            answered=sum(score.answer is not None for score in tuned_rows),
-        )
+    page = template("report.html.j2", filters).render(
+        result=result,
+        verdict=verdict(result),
+        metrics=[_Metric.of(metric) for metric in result.test.metrics] if result.test else [],
+        curves=[Markup(loss_svg(result, width)) for width in (760, 380)],  # noqa: S704 (escaped where it is made)
+        rates=[Markup(rate_svg(result, width)) for width in (760, 380)],  # noqa: S704
+        examples=choose_examples(base_rows, tuned_rows, examples),
+        answered=sum(score.answer is not None for score in tuned_rows),
     )
     return write_whole(path, page)
 
